@@ -1,0 +1,271 @@
+"""The control plane: everything that is not a model call, on QuartTrio. Only bindings stand here.
+
+What is answered is made by pure functions of one snapshot (`listing`, `health`, `management`); a handler reads the
+request, asks one of them and wraps the answer. Handlers are `async` because Quart runs others in threads.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+import orjson
+from quart import Response, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from adapters import health, listing, management
+from adapters.asgi import REQUEST_ID, App, Receive, Scope, Send, send_whole
+from adapters.errors import error_body, is_openai, json_type
+from adapters.house import House
+
+# The Ollama whose API we speak. Clients compare it number by number; VS Code wants 0.6.4 at least.
+OLLAMA_VERSION = "0.33.0"
+
+BODY_TIMEOUT_S = 30
+
+GET, POST, DELETE = ["GET"], ["POST"], ["DELETE"]
+TEXT = "text/plain; charset=utf-8"
+# What Ollama's server says itself, in plain text.
+PLAIN = {404: "404 page not found", 405: "405 method not allowed"}
+WORDS = {
+    404: "there is no such route",
+    405: "this route takes other methods, see the header Allow",
+    408: "the request body took too long",
+    413: "the request body is too large",
+    500: "the gateway failed; its log says why",
+}
+
+Handler: TypeAlias = Callable[..., Awaitable[Response]]
+
+
+def control_plane(house: House) -> App:
+    """The ASGI app of the control plane."""
+    app = QuartTrio(__name__, static_folder=None)
+    app.config.update(
+        RESPONSE_TIMEOUT=None,
+        BODY_TIMEOUT=BODY_TIMEOUT_S,
+        MAX_CONTENT_LENGTH=house.max_body_bytes,
+        PROVIDE_AUTOMATIC_OPTIONS=False,
+        PROPAGATE_EXCEPTIONS=False,
+    )
+    app.url_map.merge_slashes = False
+    for rule, methods, handler in ROUTES:
+        app.add_url_rule(rule, f"{methods[0]} {rule}", partial(handler, house), methods=methods)
+    app.register_error_handler(HTTPException, partial(refused, house))
+    return redirecting(app)
+
+
+def clean_path(path: str) -> str:
+    """`path` without doubled slashes and without one at its end."""
+    return re.sub(r"/{2,}", "/", path).rstrip("/") or "/"
+
+
+def redirecting(app: Any) -> App:
+    """`app`, and from untidy paths a redirect to the tidy one."""
+
+    async def tidy(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] == (clean := clean_path(scope["path"])):
+            await app(scope, receive, send)
+            return
+        query = b"?" + scope["query_string"] if scope.get("query_string") else b""
+        # Quoted anew, and beginning with one slash: it can lead nowhere but to us.
+        location = quote(clean, safe="/:@-._~!$&'()*+,;=").encode() + query
+        await send_whole(
+            send,
+            301 if scope["method"] == "GET" else 307,
+            [(b"location", location), (b"content-length", b"0")],
+        )
+
+    return tidy
+
+
+def json_answer(value: Any, status: int = 200) -> Response:
+    """`value` in the JSON of the route's family."""
+    return Response(orjson.dumps(value), status, content_type=json_type(request.path))
+
+
+def error_answer(status: int, text: str) -> Response:
+    """An error in the form of the route's family."""
+    body = error_body(request.path, status, text, str(request.scope.get(REQUEST_ID, "")))
+    return Response(body, status, content_type=json_type(request.path))
+
+
+async def body_object() -> management.Body:
+    """The JSON object that was sent, or what is wrong with it."""
+    data = await request.get_data(as_text=False)
+    assert isinstance(data, bytes)
+    return management.body_object(data)
+
+
+async def refused(house: House, error: HTTPException) -> Response:
+    """What Quart itself refuses, in our forms."""
+    status = error.code or 500
+    allowed = list(error.valid_methods or ()) if isinstance(error, MethodNotAllowed) else []
+    if status == 404 and request.path in house.data_paths:
+        status, allowed = 405, POST
+    if status in PLAIN and not is_openai(request.path):
+        answer = Response(PLAIN[status], status, content_type=TEXT)
+    else:
+        answer = error_answer(status, WORDS.get(status, error.name.lower()))
+    if allowed:
+        answer.headers["Allow"] = ", ".join(sorted(allowed))
+    return answer
+
+
+async def root(house: House) -> Response:
+    return Response("Ollama is running", content_type=TEXT)
+
+
+async def version(house: House) -> Response:
+    return json_answer({"version": OLLAMA_VERSION, "proxy": house.version})
+
+
+async def cloud_status(house: House) -> Response:
+    return json_answer({"cloud": {"disabled": True, "source": "config"}})
+
+
+async def tags(house: House) -> Response:
+    return json_answer(listing.tags_answer(listing.models(house.catalogue())))
+
+
+async def tags_of(house: House, provider: str) -> Response:
+    found = house.env.providers.get(provider.lower())
+    if found is None:
+        return no_provider(provider)
+    return json_answer(listing.tags_answer(listing.newest_first(listing.listed_by(found, house.catalogue()))))
+
+
+async def show(house: House) -> Response:
+    name = management.named(await body_object(), "model is required")
+    if isinstance(name, management.Refusal):
+        return error_answer(name.status, name.text)
+    model = listing.find(name, house.catalogue())
+    if model is None:
+        return error_answer(404, f"model '{listing.tagged(name)}' not found")
+    # This client shows the base name to its user, who should see the name he knows.
+    wanted = name if request.headers.get("User-Agent", "").startswith("GitHubCopilotChat/") else None
+    return json_answer(listing.show_answer(model, name, wanted))
+
+
+async def ps(house: House) -> Response:
+    env = house.env
+    return json_answer(listing.ps_answer(house.catalogue(), env.snapshot(), env.now(), env.epoch()))
+
+
+async def openai_models(house: House) -> Response:
+    return json_answer(listing.openai_list(listing.models(house.catalogue())))
+
+
+async def openai_model(house: House, name: str) -> Response:
+    model = listing.find(name, house.catalogue())
+    if model is None:
+        return error_answer(404, f"model '{listing.tagged(name)}' not found")
+    return json_answer(listing.openai_entry(model, name))
+
+
+async def whole_health(house: House) -> Response:
+    env, ledger = house.env, house.ledger
+    snapshot, now = env.snapshot(), env.now()
+    status = health.overall(health.condition(snapshot.provider(name), now) for name in env.providers)
+    counts = health.Counts(
+        uptime_s=now - house.started,
+        models=len(listing.models(house.catalogue())),
+        requests=ledger.requests,
+        errors=ledger.errors,
+    )
+    answer = health.health_answer(status, counts, house.environment)
+    return json_answer(answer, 503 if status == "unhealthy" else 200)
+
+
+async def live(house: House) -> Response:
+    return json_answer({"status": "live"})
+
+
+async def ready(house: House) -> Response:
+    env = house.env
+    reasons = health.unready(
+        env.providers.values(), env.snapshot(), env.now(), house.lifecycle.draining, house.ledger.writable
+    )
+    return json_answer(
+        {"status": "unready" if reasons else "ready", "reasons": reasons}, 503 if reasons else 200
+    )
+
+
+async def providers(house: House) -> Response:
+    env = house.env
+    snapshot, now = env.snapshot(), env.now()
+    ordered = sorted(env.providers.values(), key=lambda provider: (provider.priority, provider.name))
+    return json_answer(
+        {"providers": [health.provider_answer(provider, snapshot, now) for provider in ordered]}
+    )
+
+
+async def provider(house: House, name: str) -> Response:
+    env = house.env
+    found = env.providers.get(name.lower())
+    if found is None:
+        return no_provider(name)
+    answer = health.provider_answer(found, env.snapshot(), env.now())
+    answer["models"] = [model.tagged for model in listing.listed_by(found, house.catalogue())]
+    return json_answer(answer)
+
+
+def no_provider(name: str) -> Response:
+    """Where a route names a provider that is not configured."""
+    return error_answer(404, f"provider '{name}' not found")
+
+
+def unmanaged(
+    refuse: Callable[[management.Body, management.Serves], management.Refusal],
+) -> Handler:
+    """The handler of a management route with a body."""
+
+    async def handler(house: House) -> Response:
+        catalogue = house.catalogue()
+        body = await body_object()
+        refusal = refuse(body, lambda name: listing.find(name, catalogue) is not None)
+        return error_answer(refusal.status, refusal.text)
+
+    return handler
+
+
+async def blob(house: House, digest: str) -> Response:
+    refusal = management.blob(digest, upload=request.method == "POST")
+    return error_answer(refusal.status, refusal.text)
+
+
+async def account(house: House, **_: str) -> Response:
+    refusal = management.account()
+    return error_answer(refusal.status, refusal.text)
+
+
+# Werkzeug adds HEAD to each GET.
+ROUTES: tuple[tuple[str, list[str], Handler], ...] = (
+    ("/", GET, root),
+    ("/api/version", GET, version),
+    ("/api/status", GET, cloud_status),
+    ("/api/tags", GET, tags),
+    ("/api/tags/<provider>", GET, tags_of),
+    ("/api/show", POST, show),
+    ("/api/ps", GET, ps),
+    ("/api/providers", GET, providers),
+    ("/api/providers/<name>", GET, provider),
+    ("/v1/models", GET, openai_models),
+    ("/v1/models/<path:name>", GET, openai_model),
+    ("/health", GET, whole_health),
+    ("/health/live", GET, live),
+    ("/health/ready", GET, ready),
+    ("/api/pull", POST, unmanaged(management.pull)),
+    ("/api/push", POST, unmanaged(management.push)),
+    ("/api/create", POST, unmanaged(management.create)),
+    ("/api/copy", POST, unmanaged(management.copy)),
+    ("/api/delete", DELETE, unmanaged(management.delete)),
+    ("/api/blobs/<digest>", ["HEAD", "POST"], blob),
+    ("/api/me", POST, account),
+    ("/api/signout", POST, account),
+    ("/api/user/keys/<key>", DELETE, account),
+    ("/api/experimental/web_search", POST, account),
+    ("/api/experimental/web_fetch", POST, account),
+)

@@ -1,0 +1,20 @@
+"""The server's side of ASGI, as far as the house uses it: types, and one way to send a whole answer."""
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, TypeAlias
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+RawHeaders: TypeAlias = Iterable[tuple[bytes, bytes]]
+
+# Where the guard leaves a request's id in the scope.
+REQUEST_ID = "ollama_proxy.request_id"
+
+
+async def send_whole(send: Send, status: int, headers: RawHeaders, body: bytes = b"") -> None:
+    """An answer in one piece."""
+    await send({"type": "http.response.start", "status": status, "headers": list(headers)})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

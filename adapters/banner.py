@@ -1,0 +1,50 @@
+"""What is shown when the house is open: where it is, what is behind it, and a line to try."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+
+@frozen
+class Opening:
+    """`providers`: each with its condition. `model`: one to try, None: there is none. `notices`: what must be known."""
+
+    version: str
+    urls: Sequence[str]
+    providers: Mapping[str, str]
+    model_count: int
+    model: str | None = None
+    data_dir: Path | None = None
+    notices: Sequence[str] = ()
+
+
+def banner(opening: Opening) -> str:
+    """The text, without a line end at its end."""
+    shown = ", ".join(f"{name} ({state})" for name, state in opening.providers.items()) or "none"
+    rows = [
+        ("address", "  ".join(opening.urls)),
+        ("providers", shown),
+        ("models", str(opening.model_count)),
+    ]
+    if opening.data_dir is not None:
+        rows.append(("data", str(opening.data_dir)))
+    rows.extend(("note", notice) for notice in opening.notices)
+    if opening.model is not None and opening.urls:
+        rows.append(("try", example(opening.urls[0], opening.model)))
+    width = max(len(name) for name, _ in rows)
+    lines = [f"  {name:<{width}}  {text}" for name, text in rows]
+    return "\n".join((f"Ollama Proxy {opening.version}", *lines))
+
+
+def example(url: str, model: str) -> str:
+    """A command that asks `model` something."""
+    body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
+    text = json.dumps(body, ensure_ascii=False).replace("'", "'\\''")
+    return f"curl {reachable(url)}/api/chat -d '{text}'"
+
+
+def reachable(url: str) -> str:
+    """`url` as a client on this machine writes it: nobody can connect to "all addresses"."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

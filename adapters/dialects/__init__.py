@@ -1,0 +1,15 @@
+"""The languages clients speak, by the path of the route on which each is spoken."""
+
+from collections.abc import Mapping
+
+from adapters.dialects import ollama_chat, ollama_embed, ollama_generate, openai_chat, openai_embeddings
+from pipeline.ports import Dialect
+
+DIALECTS: Mapping[str, Dialect] = {
+    "/api/chat": ollama_chat.DIALECT,
+    "/api/generate": ollama_generate.DIALECT,
+    "/api/embed": ollama_embed.EMBED_DIALECT,
+    "/api/embeddings": ollama_embed.EMBEDDINGS_DIALECT,
+    "/v1/chat/completions": openai_chat.DIALECT,
+    "/v1/embeddings": openai_embeddings.DIALECT,
+}

@@ -1,0 +1,272 @@
+"""Replies of `/api/chat` and `/api/generate`: lines of JSON, or one object.
+
+The two differ in where the answer stands in an object (`Shape`), and in nothing else.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+import orjson
+from attrs import evolve, frozen
+
+from adapters.dialects.names import sent_name
+from adapters.dialects.ollama_refusals import JSON, Words, error_json, error_text
+from adapters.dialects.toolcalls import arguments_object, assembled
+from pipeline.ports import Answer
+from pipeline.values.events import (
+    Batch,
+    Event,
+    Failed,
+    Finished,
+    RefusalDelta,
+    Started,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    Usage,
+    UsageSeen,
+    joined,
+)
+from pipeline.values.http import ReplyHead
+from pipeline.values.messages import ChatRequest, LoadRequest, Request, ToolCall
+from pipeline.values.problems import Kind, Problem
+
+NDJSON = {"content-type": "application/x-ndjson"}
+NS = 1_000_000_000
+METRICS = (
+    "total_duration",
+    "load_duration",
+    "prompt_eval_count",
+    "prompt_eval_duration",
+    "eval_count",
+    "eval_duration",
+)
+UNREADABLE_CALL = Problem(Kind.GARBLED, "the model's tool call could not be read")
+
+# Calls as Ollama writes them, and fragments as a list that grows at its end without being copied.
+Calls: TypeAlias = Sequence[dict[str, Any]]
+Fragments: TypeAlias = "tuple[Fragments, ToolCallDelta] | None"
+
+
+@frozen
+class Shape:
+    """A route's form. `place(text, thinking, calls)`: the keys that carry the answer; `name` its wire format."""
+
+    name: str
+    words: Words
+    place: Callable[[str, str, Calls], dict[str, Any]]
+
+
+@frozen
+class Writing:
+    """How far the writing of one reply has come. `began_ns` is wall clock, `first_s` counted from the arrival.
+
+    `verbatim`: the upstream's bytes can stand for its events, because they carry the name the client sent; None until
+    the upstream has begun. `alternatives`: to each token, as the client asked; None: no logprobs.
+    """
+
+    shape: Shape
+    sent: str
+    exchange: str
+    began_ns: int
+    stream: bool
+    idle: str | None
+    alternatives: int | None
+    verbatim: bool | None = None
+    first_s: float | None = None
+    usage: Usage = Usage()
+    fragments: Fragments = None
+    ended: bool = False
+
+
+def fresh(shape: Shape, request: Request, exchange_id: str, epoch_s: float) -> Writing:
+    """The state before the first event."""
+    idle = ("unload" if request.unload else "load") if isinstance(request, LoadRequest) else None
+    logprobs = request.logprobs if isinstance(request, ChatRequest) else None
+    began_ns = int(epoch_s * NS)
+    return Writing(shape, sent_name(request), exchange_id, began_ns, request.stream, idle, logprobs)
+
+
+def head(state: Writing) -> ReplyHead:
+    """Lines for a stream, else one object."""
+    return ReplyHead(200, NDJSON if state.stream else JSON)
+
+
+def keep_alive(state: Writing, elapsed_s: float) -> tuple[Writing, bytes]:
+    """A piece without content: clients take a blank line for an error."""
+    if state.ended or not state.stream:
+        return state, b""
+    return state, _line(_piece(state, _stamp(state, elapsed_s), ""))
+
+
+def write(state: Writing, batch: Batch, elapsed_s: float) -> tuple[Writing, bytes]:
+    """The lines of one batch."""
+    if state.ended:
+        return state, b""
+    state = _noticed(state, batch, elapsed_s)
+    if state.verbatim and batch.verbatim is not None:
+        ended = any(isinstance(event, Finished) for event in batch.events)
+        return (evolve(state, ended=True) if ended else state), batch.verbatim.data
+    stamp = _stamp(state, elapsed_s)
+    lines: list[bytes] = []
+    for event in batch.events:
+        state = _write_event(state, event, stamp, elapsed_s, lines)
+    return state, b"".join(lines)
+
+
+def _noticed(state: Writing, batch: Batch, elapsed_s: float) -> Writing:
+    """The state once it is known whether the bytes of a reply may stand, and when its content began."""
+    if state.verbatim is None:
+        started = next((event for event in batch.events if isinstance(event, Started)), None)
+        if started is not None:
+            state = evolve(state, verbatim=_fits(state, batch, started))
+    if state.first_s is None and batch.content:
+        state = evolve(state, first_s=elapsed_s)
+    return state
+
+
+def _fits(state: Writing, batch: Batch, started: Started) -> bool:
+    verbatim = batch.verbatim
+    return verbatim is not None and verbatim.format == state.shape.name and started.model == state.sent
+
+
+def _write_event(state: Writing, event: Event, stamp: str, elapsed_s: float, lines: list[bytes]) -> Writing:
+    match event:
+        case TextDelta(text, 0, logprobs):
+            lines.append(_line(_piece(state, stamp, text) | _logprobs(state, logprobs)))
+        case RefusalDelta(text, 0):
+            lines.append(_line(_piece(state, stamp, text)))
+        case ThinkingDelta(text, 0):
+            lines.append(_line(_piece(state, stamp, "", text)))
+        case ToolCallDelta(choice=0):
+            return evolve(state, fragments=(state.fragments, event))
+        case UsageSeen(usage):
+            return evolve(state, usage=usage)
+        case Finished():
+            lines.extend(_closing(state, event, stamp, elapsed_s))
+            return evolve(state, ended=True)
+        case Failed(problem):
+            lines.append(_error_line(state, problem))
+            return evolve(state, ended=True)
+    return state
+
+
+def _closing(state: Writing, finished: Finished, stamp: str, elapsed_s: float) -> list[bytes]:
+    """The last lines: the calls in an object of their own, then the final one."""
+    calls = _rendered(assembled(_unrolled(state.fragments)))
+    if calls is None:
+        return [_error_line(state, UNREADABLE_CALL)]
+    final = _final(state, stamp, state.shape.place("", "", ()), finished, elapsed_s)
+    return [*([_line(_piece(state, stamp, "", "", calls))] if calls else []), _line(final)]
+
+
+def _unrolled(fragments: Fragments) -> list[ToolCallDelta]:
+    found = []
+    while fragments is not None:
+        fragments, last = fragments
+        found.append(last)
+    return found[::-1]
+
+
+def _rendered(calls: Iterable[ToolCall]) -> Calls | None:
+    """The calls with their arguments as objects; None where the text of one is none."""
+    found = []
+    for index, call in enumerate(calls):
+        arguments = arguments_object(call)
+        if arguments is None:
+            return None
+        found.append({"id": call.id, "function": {"index": index, "name": call.name, "arguments": arguments}})
+    return found
+
+
+def _error_line(state: Writing, problem: Problem) -> bytes:
+    return error_json(error_text(problem, state.sent, state.exchange, state.shape.words)) + b"\n"
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _piece(state: Writing, stamp: str, text: str, thinking: str = "", calls: Calls = ()) -> dict[str, Any]:
+    place = state.shape.place(text, thinking, calls)
+    return {"model": state.sent, "created_at": stamp, **place, "done": False}
+
+
+def _final(
+    state: Writing, stamp: str, place: Mapping[str, Any], finished: Finished, elapsed_s: float
+) -> dict[str, Any]:
+    reason = finished.reason if finished.reason in ("length", "load", "unload") else "stop"
+    value = {"model": state.sent, "created_at": stamp, **place, "done": True, "done_reason": reason}
+    if reason in ("load", "unload"):
+        return value
+    told = finished.extra.get("ollama", {})
+    metrics = _metrics(state, elapsed_s) | told
+    first = {"context": metrics["context"]} if metrics.get("context") else {}
+    return value | first | {name: metrics[name] for name in METRICS if metrics.get(name)}
+
+
+def _metrics(state: Writing, elapsed_s: float) -> dict[str, Any]:
+    """What was measured here. Of a reply that came in one piece only the whole time is known; it counts as answering."""
+    total = max(1, int(elapsed_s * NS))
+    before = 0 if state.first_s is None else min(total - 1, int(state.first_s * NS)) or 1
+    return {
+        "total_duration": total,
+        "prompt_eval_count": state.usage.input,
+        "prompt_eval_duration": before,
+        "eval_count": state.usage.output,
+        "eval_duration": max(1, total - before),
+    }
+
+
+def _logprobs(state: Writing, entries: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    if state.alternatives is None or not entries:
+        return {}
+    if state.alternatives == 0:
+        entries = [{name: entry[name] for name in entry if name != "top_logprobs"} for entry in entries]
+    return {"logprobs": list(entries)}
+
+
+def _stamp(state: Writing, elapsed_s: float) -> str:
+    """The time as RFC 3339 in UTC, nanoseconds without zeros at the end."""
+    seconds, ns = divmod(state.began_ns + int(elapsed_s * NS), NS)
+    whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{whole}.{ns:09d}".rstrip("0").rstrip(".") + "Z"
+
+
+def collect(state: Writing, batches: tuple[Batch, ...], elapsed_s: float) -> Answer:
+    """The whole reply as one object."""
+    whole = joined(batches)
+    started = next((event for event in whole.events if isinstance(event, Started)), None)
+    if whole.verbatim is not None and started is not None and _fits(state, whole, started):
+        return Answer(head(state), whole.verbatim.data)
+    calls = _rendered(assembled(event for event in whole.events if isinstance(event, ToolCallDelta)))
+    if calls is None:
+        text = error_text(UNREADABLE_CALL, state.sent, state.exchange, state.shape.words)
+        return Answer(ReplyHead(UNREADABLE_CALL.http_status, JSON), error_json(text))
+    return Answer(head(state), orjson.dumps(_whole(state, whole.events, calls, elapsed_s)))
+
+
+def _whole(state: Writing, events: tuple[Event, ...], calls: Calls, elapsed_s: float) -> dict[str, Any]:
+    text: list[str] = []
+    thinking: list[str] = []
+    logprobs: list[Mapping[str, Any]] = []
+    finished = Finished("stop")
+    for event in events:
+        match event:
+            case TextDelta(piece, 0, entries):
+                text.append(piece)
+                logprobs.extend(entries)
+            case RefusalDelta(piece, 0):
+                text.append(piece)
+            case ThinkingDelta(piece, 0):
+                thinking.append(piece)
+            case UsageSeen(usage):
+                state = evolve(state, usage=usage)
+            case Finished():
+                finished = event
+    if state.idle:
+        finished = Finished("unload" if state.idle == "unload" else "load")
+    place = state.shape.place("".join(text), "".join(thinking), calls)
+    value = _final(state, _stamp(state, elapsed_s), place, finished, elapsed_s)
+    return value | _logprobs(state, logprobs)

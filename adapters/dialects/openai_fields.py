@@ -1,0 +1,59 @@
+"""Fields that OpenAI's routes share: strict types, the model's name, and what goes to `extra`."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from adapters.dialects.body import Rules, json_kind, read_request
+from adapters.dialects.fields import Faults, Fields
+from adapters.dialects.names import is_name, not_from_clients
+from pipeline.values.http import HttpRequest
+from pipeline.values.problems import Kind, Problem
+
+WANTED = {
+    "string": "a string",
+    "boolean": "true or false",
+    "integer": "an integer",
+    "number": "a number",
+    "object": "an object",
+    "array": "an array",
+}
+
+
+def open_fields(http: HttpRequest) -> Fields | Problem:
+    """The fields of a request's body."""
+    body = read_request(http, Rules("", strict=True))
+    if isinstance(body, Problem):
+        return body
+    fields = Fields(body, Faults(wrong_type))
+    if unwanted := not_from_clients(body):
+        fields.faults.note(f"{unwanted} is not accepted from clients", unwanted)
+    return fields
+
+
+def wrong_type(path: str, value: Any, wanted: str) -> Problem:
+    """A value of another type than the field has."""
+    return Problem(Kind.BAD_REQUEST, f"{path} must be {WANTED[wanted]}, not {json_kind(value)}", path)
+
+
+def read_name(fields: Fields) -> str:
+    """The model's name as sent; blanks around it are no fault."""
+    sent = fields.text("model") or ""
+    if not sent.strip():
+        fields.faults.note("model is required", "model")
+    elif not is_name(sent.strip()):
+        fields.faults.note("invalid model name", "model")
+    return sent
+
+
+def positive(fields: Fields, name: str) -> int | None:
+    """A whole number above 0."""
+    value = fields.whole(name)
+    if value is not None and value <= 0:
+        fields.faults.note(f"{fields.at(name)} must be at least 1", fields.at(name))
+    return value
+
+
+def rest_of(fields: Fields, held: Iterable[str]) -> dict[str, Any]:
+    """All that was set and that no field of the canonical form holds."""
+    names = frozenset(held)
+    return {name: value for name, value in fields.values.items() if value is not None and name not in names}

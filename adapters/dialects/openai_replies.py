@@ -1,0 +1,316 @@
+"""Replies of `/v1/chat/completions`: chunks of a stream, or one object.
+
+Thinking goes under `reasoning_content`, in chunks and in whole messages alike: OpenAI has no field for it, and this is
+the name that most clients read.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from attrs import evolve, frozen
+
+from adapters.dialects.names import sent_name
+from adapters.dialects.openai_errors import JSON, error_object
+from adapters.dialects.toolcalls import assembled
+from pipeline.ports import Answer
+from pipeline.values.events import (
+    Batch,
+    Event,
+    ExtraDelta,
+    Failed,
+    Finished,
+    Reason,
+    RefusalDelta,
+    Started,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    Usage,
+    UsageSeen,
+    joined,
+)
+from pipeline.values.http import ReplyHead
+from pipeline.values.messages import ChatRequest, Request, ToolCall
+
+FORMAT = "openai.chat"
+THINKING = "reasoning_content"
+SSE = {"content-type": "text/event-stream", "cache-control": "no-cache"}
+DONE = b"data: [DONE]\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
+# Within a JSON string a quote is escaped, so these bytes can only be the key itself.
+REASON_TOLD = re.compile(rb'"finish_reason"\s*:\s*"')
+
+
+@frozen
+class Writing:
+    """How far the writing of one reply has come.
+
+    `verbatim`: the upstream's bytes stand for its events; None until the upstream has begun. `opening`: what every
+    chunk begins with, up to its choices. `spoken`: choices whose role was said; `called`: those with tool calls; `told`: how
+    they ended was said, in the upstream's bytes. `legacy`: the client knows one function call, and no tools.
+    """
+
+    id: str
+    exchange: str
+    created: int
+    sent: str
+    stream: bool
+    usage_asked: bool
+    legacy: bool
+    choices: int
+    verbatim: bool | None = None
+    opening: bytes = b""
+    spoken: frozenset[int] = frozenset()
+    called: frozenset[int] = frozenset()
+    told: bool = False
+    usage: Usage | None = None
+    ended: bool = False
+
+
+def fresh(request: Request, exchange_id: str, epoch_s: float) -> Writing:
+    """The state before the first event."""
+    chat = request if isinstance(request, ChatRequest) else None
+    options = chat.extra.get(FORMAT, {}).get("stream_options") if chat else None
+    body: Mapping[str, Any] = chat.source.body if chat and chat.source else {}
+    return Writing(
+        id=f"chatcmpl-{exchange_id}",
+        exchange=exchange_id,
+        created=int(epoch_s),
+        sent=sent_name(request),
+        stream=request.stream,
+        usage_asked=bool(options and options.get("include_usage")),
+        legacy=bool(body.get("functions")) and not body.get("tools"),
+        choices=chat.choices if chat else 1,
+    )
+
+
+def head(state: Writing) -> ReplyHead:
+    """Events for a stream, else one object."""
+    return ReplyHead(200, SSE if state.stream else JSON)
+
+
+def keep_alive(state: Writing, elapsed_s: float) -> tuple[Writing, bytes]:
+    """A comment."""
+    return state, KEEP_ALIVE if state.stream and not state.ended else b""
+
+
+def write(state: Writing, batch: Batch, elapsed_s: float) -> tuple[Writing, bytes]:
+    """The chunks of one batch."""
+    if state.ended:
+        return state, b""
+    state = _begun(state, batch)
+    if state.verbatim and batch.verbatim is not None:
+        return _passed(state, batch, batch.verbatim.data)
+    chunks: list[bytes] = []
+    for event in batch.events:
+        state = _write_event(state, event, chunks)
+    return state, b"".join(chunks)
+
+
+def _begun(state: Writing, batch: Batch) -> Writing:
+    """The state once it is known whether the upstream's bytes may stand, and by which id and name the reply goes."""
+    if state.verbatim is not None:
+        return state
+    started = next((event for event in batch.events if isinstance(event, Started)), None)
+    if started is None:
+        return state
+    verbatim = batch.verbatim is not None and batch.verbatim.format == FORMAT
+    shown = started.id if verbatim and started.id else state.id
+    common = {
+        "id": shown,
+        "object": "chat.completion.chunk",
+        "created": state.created,
+        "model": started.model,
+    }
+    return evolve(state, verbatim=verbatim, opening=b"data: " + orjson.dumps(common)[:-1] + b',"choices":')
+
+
+def _passed(state: Writing, batch: Batch, data: bytes) -> tuple[Writing, bytes]:
+    """The upstream's own bytes, and the end mark where it gave none."""
+    told = state.told or REASON_TOLD.search(data) is not None
+    ended = any(isinstance(event, Finished) for event in batch.events)
+    if told != state.told or ended:
+        state = evolve(state, told=told, ended=ended)
+    return state, data if not ended or data.rstrip().endswith(b"[DONE]") else data + DONE
+
+
+def _write_event(state: Writing, event: Event, chunks: list[bytes]) -> Writing:
+    match event:
+        case TextDelta(text, choice, logprobs):
+            return _say(state, choice, {"content": text}, chunks, logprobs)
+        case ThinkingDelta(text, choice):
+            return _say(state, choice, {THINKING: text}, chunks)
+        case RefusalDelta(text, choice):
+            return _say(state, choice, {"refusal": text}, chunks)
+        case ToolCallDelta(choice=choice):
+            state = _say(state, choice, _fragment(state, event), chunks)
+            return state if choice in state.called else evolve(state, called=state.called | {choice})
+        case ExtraDelta(format, value) if format == FORMAT:
+            return _say(state, 0, dict(value), chunks)
+        case UsageSeen(usage):
+            return evolve(state, usage=usage)
+        case Finished():
+            return _close(state, event, chunks)
+        case Failed(problem):
+            error = error_object(problem, state.sent, state.exchange)
+            chunks.append(b"data: " + orjson.dumps({"error": error}) + b"\n\n")
+            return evolve(state, ended=True)
+    return state
+
+
+def _say(
+    state: Writing,
+    choice: int,
+    delta: dict[str, Any],
+    chunks: list[bytes],
+    logprobs: Iterable[Mapping[str, Any]] = (),
+) -> Writing:
+    """One chunk of a choice. Its first says who speaks; bytes passed on before have said so already."""
+    if choice not in state.spoken:
+        delta = delta if state.verbatim else {"role": "assistant", **delta}
+        state = evolve(state, spoken=state.spoken | {choice})
+    chunks.append(_chunk(state, choice, delta, None, logprobs))
+    return state
+
+
+def _chunk(
+    state: Writing,
+    choice: int,
+    delta: dict[str, Any],
+    reason: str | None,
+    logprobs: Iterable[Mapping[str, Any]] = (),
+) -> bytes:
+    value: dict[str, Any] = {"index": choice, "delta": delta, "finish_reason": reason}
+    if entries := list(logprobs):
+        value["logprobs"] = {"content": entries, "refusal": None}
+    return _frame(state, [value], b',"usage":null' if state.usage_asked else b"")
+
+
+def _frame(state: Writing, choices: list[Any], rest: bytes) -> bytes:
+    return b"".join((state.opening, orjson.dumps(choices), rest, b"}\n\n"))
+
+
+def _fragment(state: Writing, event: ToolCallDelta) -> dict[str, Any]:
+    """A fragment stays a fragment; the first of a call says which call it is."""
+    function = (
+        {"name": event.name, "arguments": event.arguments} if event.name else {"arguments": event.arguments}
+    )
+    if state.legacy:
+        return {"function_call": function}
+    named = {"id": event.id, "type": "function"} if event.id else {}
+    return {"tool_calls": [{"index": event.index, **named, "function": function}]}
+
+
+def _close(state: Writing, finished: Finished, chunks: list[bytes]) -> Writing:
+    """How each choice ended, the usage if it was asked for, and the end mark."""
+    if not state.told:
+        for choice in range(max(state.choices, 1 + len(finished.others), 1 + max(state.spoken, default=0))):
+            if choice not in state.spoken:
+                state = _say(state, choice, {"content": ""}, chunks)
+            reason = _reason(finished, choice, choice in state.called, state.legacy)
+            chunks.append(_chunk(state, choice, {}, reason))
+    if state.usage_asked and state.usage is not None:
+        chunks.append(_frame(state, [], b',"usage":' + orjson.dumps(_usage(state.usage))))
+    chunks.append(DONE)
+    return evolve(state, ended=True)
+
+
+def _reason(finished: Finished, choice: int, called: bool, legacy: bool) -> str:
+    reason: Reason = (finished.reason, *finished.others)[min(choice, len(finished.others))]
+    if reason in ("load", "unload"):
+        return "stop"
+    # Some providers stop plainly after calls; clients look for the calls only where the reason names them.
+    if reason == "tool_calls" or (reason == "stop" and called):
+        return "function_call" if legacy else "tool_calls"
+    return reason
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    given, made = usage.input or 0, usage.output or 0
+    value: dict[str, Any] = {"prompt_tokens": given, "completion_tokens": made, "total_tokens": given + made}
+    if usage.cached is not None:
+        value["prompt_tokens_details"] = {"cached_tokens": usage.cached}
+    if usage.thinking is not None:
+        value["completion_tokens_details"] = {"reasoning_tokens": usage.thinking}
+    return value
+
+
+def collect(state: Writing, batches: tuple[Batch, ...], elapsed_s: float) -> Answer:
+    """The whole reply as one object."""
+    whole = joined(batches)
+    if whole.verbatim is not None and whole.verbatim.format == FORMAT:
+        return Answer(head(state), whole.verbatim.data)
+    return Answer(head(state), orjson.dumps(_whole(state, whole.events)))
+
+
+def _whole(state: Writing, events: tuple[Event, ...]) -> dict[str, Any]:
+    model = next((event.model for event in events if isinstance(event, Started)), state.sent)
+    usage = next((event.usage for event in events if isinstance(event, UsageSeen)), None)
+    finished = next((event for event in events if isinstance(event, Finished)), Finished("stop"))
+    spoken = {choice for event in events if isinstance(choice := getattr(event, "choice", None), int)}
+    count = max(state.choices, 1 + len(finished.others), 1 + max(spoken, default=0))
+    return {
+        **finished.extra.get(FORMAT, {}),
+        "id": state.id,
+        "object": "chat.completion",
+        "created": state.created,
+        "model": model,
+        "choices": [_choice(state, events, finished, choice) for choice in range(count)],
+        **({"usage": _usage(usage)} if usage else {}),
+    }
+
+
+def _choice(state: Writing, events: tuple[Event, ...], finished: Finished, choice: int) -> dict[str, Any]:
+    said: dict[str, list[str]] = {"content": [], "refusal": [], THINKING: []}
+    logprobs: list[Mapping[str, Any]] = []
+    fragments: list[ToolCallDelta] = []
+    extra: dict[str, Any] = {}
+    for event in events:
+        match event:
+            case ExtraDelta(format, value) if format == FORMAT and choice == 0:
+                _merge(extra, value)
+            case TextDelta(text, at, entries) if at == choice:
+                said["content"].append(text)
+                logprobs.extend(entries)
+            case ThinkingDelta(text, at) if at == choice:
+                said[THINKING].append(text)
+            case RefusalDelta(text, at) if at == choice:
+                said["refusal"].append(text)
+            case ToolCallDelta(choice=at) if at == choice:
+                fragments.append(event)
+    calls = assembled(fragments, choice)
+    texts = {name: "".join(pieces) for name, pieces in said.items()}
+    empty = None if calls or texts["refusal"] else ""
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": texts["content"] or empty,
+        "refusal": texts["refusal"] or None,
+        **({THINKING: texts[THINKING]} if texts[THINKING] else {}),
+        **(_calls(state, calls) if calls else {}),
+        **extra,
+    }
+    return {
+        "index": choice,
+        "message": message,
+        "logprobs": {"content": logprobs, "refusal": None} if logprobs else None,
+        "finish_reason": _reason(finished, choice, bool(calls), state.legacy),
+    }
+
+
+def _calls(state: Writing, calls: tuple[ToolCall, ...]) -> dict[str, Any]:
+    functions = [{"name": call.name, "arguments": call.arguments or "{}"} for call in calls]
+    if state.legacy:
+        return {"function_call": functions[0]}
+    pairs = zip(calls, functions, strict=True)
+    return {
+        "tool_calls": [{"id": call.id, "type": "function", "function": function} for call, function in pairs]
+    }
+
+
+def _merge(into: dict[str, Any], value: Mapping[str, Any]) -> None:
+    """Lists grow, all else is replaced."""
+    for name, item in value.items():
+        known = into.get(name)
+        into[name] = [*known, *item] if isinstance(known, list) and isinstance(item, list) else item

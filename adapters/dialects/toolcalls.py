@@ -1,0 +1,67 @@
+"""Tool calls: ids for histories that have none, and whole calls out of fragments."""
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from attrs import define, evolve, field
+
+from pipeline.values.events import ToolCallDelta
+from pipeline.values.messages import ToolCall
+
+
+def made_id(turn: int, place: int) -> str:
+    """An id for the call at `place` of message `turn`: the same whenever the same history is sent again."""
+    digest = hashlib.blake2s(f"{turn}/{place}".encode(), digest_size=5).digest()
+    return "call_" + base64.b32encode(digest).decode().lower()
+
+
+@define
+class OpenCalls:
+    """The calls of a history that have no result yet, in the order they were made; kept while one request is read."""
+
+    calls: list[ToolCall] = field(factory=list)
+
+    def add(self, calls: Iterable[ToolCall]) -> None:
+        """The model has made these."""
+        self.calls.extend(calls)
+
+    def answered(self, call_id: str, name: str, turn: int) -> tuple[str, str]:
+        """Id and name of the call that a result belongs to: the one of that id, else of that name, else the first."""
+        fits = (
+            [call for call in self.calls if call.id == call_id]
+            if call_id
+            else [call for call in self.calls if call.name == name] or ([] if name else self.calls)
+        )
+        if not fits:
+            return call_id or made_id(turn, 0), name
+        self.calls.remove(fits[0])
+        return fits[0].id, name or fits[0].name
+
+
+def assembled(fragments: Iterable[ToolCallDelta], choice: int = 0) -> tuple[ToolCall, ...]:
+    """The calls that the fragments of one choice make, in the order of their index."""
+    calls: dict[int, ToolCall] = {}
+    texts: dict[int, list[str]] = {}
+    for fragment in fragments:
+        if fragment.choice != choice:
+            continue
+        call = calls.get(fragment.index, ToolCall("", "", ""))
+        if fragment.id or fragment.name:
+            call = evolve(call, id=call.id or fragment.id or "", name=call.name or fragment.name or "")
+        calls[fragment.index] = call
+        texts.setdefault(fragment.index, []).append(fragment.arguments)
+    return tuple(evolve(calls[index], arguments="".join(texts[index])) for index in sorted(calls))
+
+
+def arguments_object(call: ToolCall) -> dict[str, Any] | None:
+    """The arguments as an object; None where the text is not one. No text means no arguments."""
+    if not call.arguments.strip():
+        return {}
+    try:
+        value = orjson.loads(call.arguments)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None

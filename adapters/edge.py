@@ -1,0 +1,365 @@
+"""The edge: the data plane, from the bytes of a model call to the bytes of its answer, as a plain ASGI function.
+
+An exchange runs inside the call of the ASGI function. Beside it one task waits for the client: if he leaves, the
+exchange is cancelled with all that was done for it; while nothing has come yet it keeps his connection alive.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import trio
+from attrs import define, evolve, field, frozen
+
+from adapters.asgi import REQUEST_ID, App, Receive, Scope, Send
+from adapters.lifecycle import SHUTTING_DOWN, Lifecycle
+from pipeline.ports import Answer, Dialect
+from pipeline.protocol import Service, Wire
+from pipeline.values.events import Batch, Failed, Finished
+from pipeline.values.exchange import Exchange, How, Preference, Priority
+from pipeline.values.facts import Admitted, AttemptEnded, AttemptStarted, Fact, FirstToken
+from pipeline.values.http import HttpRequest, ReplyHead
+from pipeline.values.messages import Request
+from pipeline.values.problems import Kind, Problem
+
+log = logging.getLogger("ollama_proxy.edge")
+
+BODY_TIMEOUT_S = 30.0
+KEEP_ALIVE_S = 15.0
+LAST_WORDS_S = 2.0
+TIMEOUT_LEAST_S, TIMEOUT_MOST_S = 0.1, 1800.0
+LOSS_MARK = {How.DROPPED: "", How.APPROXIMATED: "~", How.EMULATED: "~"}
+
+
+@frozen
+class Edge:
+    """What the data plane needs of the house. `services` by operation; `providers`: the names a client may prefer."""
+
+    dialects: Mapping[str, Dialect]
+    services: Mapping[str, Service]
+    providers: frozenset[str]
+    lifecycle: Lifecycle
+    now: Callable[[], float]
+    epoch: Callable[[], float]
+    tell: Callable[[Fact], None]
+    max_body_bytes: int
+    strict: bool = False
+
+
+def data_plane(edge: Edge, rest: App) -> App:
+    """The ASGI function that answers model calls itself and gives all else to `rest`."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        dialect = edge.dialects.get(scope["path"]) if scope["method"] == "POST" else None
+        if dialect is None:
+            await rest(scope, receive, send)
+        else:
+            await serve(edge, dialect, scope, receive, send)
+
+    return app
+
+
+async def serve(edge: Edge, dialect: Dialect, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer one model call."""
+    arrived = edge.now()
+    responder = Responder(edge, dialect, send, scope[REQUEST_ID], arrived, edge.epoch())
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    if not edge.lifecycle.accepting:
+        await responder.refuse(SHUTTING_DOWN)
+        return
+    body = await read_body(receive, headers, edge.max_body_bytes)
+    if body is None:
+        return
+    if isinstance(body, Problem):
+        await responder.refuse(body, close=True)
+        return
+    try:
+        exchange = read_exchange(edge, dialect, HttpRequest("POST", scope["path"], headers, body), responder)
+    except Exception:
+        log.exception("reading a request failed", extra={"request_id": responder.id})
+        exchange = Problem(Kind.INTERNAL, "the proxy could not read this request; this is a fault of the proxy")
+    if isinstance(exchange, Problem):
+        await responder.refuse(exchange)
+        return
+    await run(edge, exchange, responder, receive)
+
+
+async def run(edge: Edge, exchange: Exchange, responder: "Responder", receive: Receive) -> None:
+    """Run the exchange until it is over, the client leaves or the house closes."""
+    service = edge.services[exchange.request.operation]
+    with edge.lifecycle.exchange() as scope:
+        with scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(responder.watch, receive, nursery.cancel_scope)
+                await attend(service, exchange, responder)
+                nursery.cancel_scope.cancel()
+        if edge.lifecycle.ended and not responder.left:
+            with trio.move_on_after(LAST_WORDS_S):
+                await responder.fail(SHUTTING_DOWN)
+
+
+async def attend(service: Service, exchange: Exchange, responder: "Responder") -> None:
+    """Let the service answer. An exception is a bug: it is logged, leaves as an error, and no other exchange notices."""
+    try:
+        await service(exchange, Wire(responder.emit, responder.tell))
+        await responder.finish()
+    except Exception:
+        log.exception("an exchange failed", extra={"request_id": exchange.id})
+        await responder.fail(Problem(Kind.INTERNAL, "the proxy failed; this is a fault of the proxy"))
+
+
+async def read_body(receive: Receive, headers: Mapping[str, str], most: int) -> bytes | Problem | None:
+    """The whole body, or why it is not taken; None if the client left."""
+    too_large = Problem(Kind.TOO_LARGE, f"the request body is larger than {most} bytes (MAX_BODY_BYTES)")
+    declared = headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > most:
+        return too_large
+    parts: list[bytes] = []
+    size = 0
+    with trio.move_on_after(BODY_TIMEOUT_S):
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            part = message.get("body", b"")
+            size += len(part)
+            if size > most:
+                return too_large
+            parts.append(part)
+            if not message.get("more_body", False):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+    return Problem(Kind.TIMED_OUT, f"the request body did not arrive within {BODY_TIMEOUT_S:.0f} s")
+
+
+def read_exchange(edge: Edge, dialect: Dialect, http: HttpRequest, responder: "Responder") -> Exchange | Problem:
+    """The exchange that the client's bytes and headers describe."""
+    request = dialect.read(http)
+    if isinstance(request, Problem):
+        return request
+    responder.expect(request)
+    exchange = Exchange(
+        id=responder.id,
+        request=request,
+        dialect=dialect.name,
+        arrived=responder.arrived,
+        deadline=responder.arrived + TIMEOUT_MOST_S,
+        strict=edge.strict,
+    )
+    return wishes(exchange, http.headers, edge.providers)
+
+
+def wishes(exchange: Exchange, headers: Mapping[str, str], providers: frozenset[str]) -> Exchange | Problem:
+    """The exchange with what the client's own `X-` headers ask for."""
+    changes: dict[str, Any] = {}
+    if "x-provider" in headers:
+        changes["preference"] = preference(headers["x-provider"], providers)
+    if "x-priority" in headers:
+        changes["priority"] = priority(headers["x-priority"])
+    if "x-request-timeout" in headers:
+        changes["deadline"] = deadline(headers["x-request-timeout"], exchange.arrived)
+    if "x-proxy-strict" in headers:
+        changes["strict"] = flag("X-Proxy-Strict", headers["x-proxy-strict"])
+    problem = next((value for value in changes.values() if isinstance(value, Problem)), None)
+    return problem or (evolve(exchange, **changes) if changes else exchange)
+
+
+def preference(text: str, providers: frozenset[str]) -> Preference | Problem:
+    """`X-Provider: openai, azure; only`."""
+    names, _, rest = text.partition(";")
+    wanted = tuple(name.strip().lower() for name in names.split(",") if name.strip())
+    unknown = [name for name in wanted if name not in providers]
+    if unknown or not wanted:
+        known = ", ".join(sorted(providers))
+        return Problem(Kind.BAD_REQUEST, f"X-Provider names no provider of this proxy; it has: {known}", "X-Provider")
+    if rest.strip() not in ("", "only"):
+        return Problem(Kind.BAD_REQUEST, 'X-Provider may end in "; only" and in nothing else', "X-Provider")
+    return Preference(wanted, rest.strip() == "only")
+
+
+def priority(text: str) -> Priority | Problem:
+    """`X-Priority: high`."""
+    try:
+        return Priority(text.strip().lower())
+    except ValueError:
+        return Problem(Kind.BAD_REQUEST, "X-Priority must be critical, high, normal or low", "X-Priority")
+
+
+def deadline(text: str, arrived: float) -> float | Problem:
+    """`X-Request-Timeout: 30`, in seconds, as a moment of the monotonic clock."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not TIMEOUT_LEAST_S <= seconds <= TIMEOUT_MOST_S:
+        detail = f"X-Request-Timeout must be seconds from {TIMEOUT_LEAST_S} to {TIMEOUT_MOST_S:.0f}"
+        return Problem(Kind.BAD_REQUEST, detail, "X-Request-Timeout")
+    return arrived + seconds
+
+
+def flag(name: str, text: str) -> bool | Problem:
+    """A header that says yes or no."""
+    value = {"true": True, "1": True, "false": False, "0": False}.get(text.strip().lower())
+    return value if value is not None else Problem(Kind.BAD_REQUEST, f"{name} must be true or false", name)
+
+
+@define(eq=False)
+class Responder:
+    """The client's end of one exchange: renders batches with the dialect and writes them, one write a batch.
+
+    A reply that is not streamed is gathered and written at the end. The first event decides the status; until then
+    nothing has been sent.
+    """
+
+    edge: Edge
+    dialect: Dialect
+    send: Send
+    id: str
+    arrived: float
+    began: float
+    over: bool = field(default=False, init=False)
+    left: bool = field(default=False, init=False)
+    request: Request | None = field(default=None, init=False)
+    _state: Any = field(default=None, init=False)
+    _headed: bool = field(default=False, init=False)
+    _writing: bool = field(default=False, init=False)
+    _gathered: list[Batch] = field(factory=list, init=False)
+    _told: "Told" = field(factory=lambda: Told(), init=False)
+
+    def expect(self, request: Request) -> None:
+        """The reply will be to `request`."""
+        self.request = request
+        self._state = self.dialect.fresh(request, self.id, self.began)
+
+    def tell(self, fact: Fact) -> None:
+        """Hand a fact to the house, and keep what the reply's headers say of it."""
+        self._told.see(fact)
+        self.edge.tell(fact)
+
+    async def emit(self, batch: Batch) -> None:
+        """The next batch for the client."""
+        assert self.request is not None
+        last = batch.events[-1] if batch.events else None
+        if not self.request.stream:
+            self._gathered.append(batch)
+        elif isinstance(last, Failed) and len(batch.events) == 1 and not self._headed:
+            await self.refuse(last.problem)
+        else:
+            await self._write(batch, ends=isinstance(last, Failed | Finished))
+
+    async def finish(self) -> None:
+        """The exchange is over: write what was gathered."""
+        if self.over or not self._gathered:
+            return
+        last = self._gathered[-1].events[-1] if self._gathered[-1].events else None
+        if isinstance(last, Failed):
+            await self.refuse(last.problem)
+        else:
+            await self._answer(self.dialect.collect(self._state, tuple(self._gathered), self._elapsed()))
+
+    async def fail(self, problem: Problem) -> None:
+        """End the reply with `problem`, by whatever form is still possible."""
+        if self.over:
+            return
+        if self._headed:
+            await self._write(Batch((Failed(problem),)), ends=True)
+        else:
+            await self.refuse(problem)
+
+    async def refuse(self, problem: Problem, close: bool = False) -> None:
+        """Answer with an error; nothing has been sent so far. `close`: the rest of the request will not be read."""
+        answer = self.dialect.refuse(problem, self.request, self.id)
+        if close:
+            answer = evolve(answer, head=ReplyHead(answer.head.status, {**answer.head.headers, "connection": "close"}))
+        await self._answer(answer)
+
+    async def watch(self, receive: Receive, running: trio.CancelScope) -> None:
+        """Cancel the exchange when the client leaves; until then keep the connection alive while it is silent."""
+        while True:
+            with trio.move_on_after(KEEP_ALIVE_S):
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                self.left = True
+                running.cancel()
+                return
+            await self._keep_alive()
+
+    async def _keep_alive(self) -> None:
+        """A sign of life, but only before the first content: from then on the content is the sign."""
+        if self.over or self._writing or self._told.committed or self.request is None or not self.request.stream:
+            return
+        await self._head(self.dialect.head(self._state))
+        self._state, data = self.dialect.keep_alive(self._state, self._elapsed())
+        await self._body(data, more=True)
+
+    async def _write(self, batch: Batch, ends: bool) -> None:
+        await self._head(self.dialect.head(self._state))
+        self._state, data = self.dialect.write(self._state, batch, self._elapsed())
+        if data or ends:
+            await self._body(data, more=not ends)
+        self.over = ends
+
+    async def _answer(self, answer: Answer) -> None:
+        await self._head(answer.head, len(answer.body))
+        await self._body(answer.body, more=False)
+        self.over = True
+
+    async def _head(self, head: ReplyHead, length: int | None = None) -> None:
+        if self._headed:
+            return
+        self._headed = True
+        headers = [(name.encode(), value.encode()) for name, value in head.headers.items()]
+        headers += self._told.headers(self._elapsed())
+        if length is not None:
+            headers.append((b"content-length", str(length).encode()))
+        await self.send({"type": "http.response.start", "status": head.status, "headers": headers})
+
+    async def _body(self, data: bytes, more: bool) -> None:
+        self._writing = True
+        await self.send({"type": "http.response.body", "body": data, "more_body": more})
+        self._writing = False
+
+    def _elapsed(self) -> float:
+        return self.edge.now() - self.arrived
+
+
+@define(eq=False)
+class Told:
+    """What the facts of an exchange say in the headers of its reply."""
+
+    committed: bool = False
+    _attempt: AttemptStarted | None = None
+    _queued_s: float = 0.0
+    _waited_s: float = 0.0
+
+    def see(self, fact: Fact) -> None:
+        """Keep what matters."""
+        match fact:
+            case Admitted(waited_s):
+                self._queued_s = waited_s
+            case AttemptStarted():
+                self._attempt = fact
+            case FirstToken(after_s=after_s):
+                self.committed = True
+                self._waited_s += after_s
+            case AttemptEnded(after_s=after_s) if not self.committed:
+                self._waited_s += after_s
+
+    def headers(self, elapsed_s: float) -> list[tuple[bytes, bytes]]:
+        """`X-Provider`, `X-Model` and the like, as far as they are known when the head is sent."""
+        headers = [(b"x-queue-ms", _ms(self._queued_s))]
+        headers.append((b"x-overhead-ms", _ms(max(0.0, elapsed_s - self._waited_s - self._queued_s))))
+        if (attempt := self._attempt) is None:
+            return headers
+        provider, _, model = attempt.target.partition("/")
+        headers.append((b"x-provider", provider.encode("ascii", "backslashreplace")))
+        headers.append((b"x-model", model.encode("ascii", "backslashreplace")))
+        headers.append((b"x-attempts", str(attempt.number).encode()))
+        lost = [loss.field + LOSS_MARK[loss.how] for loss in attempt.losses if loss.how is not How.MOOT]
+        if lost:
+            headers.append((b"x-proxy-lossy", ", ".join(lost).encode("ascii", "backslashreplace")))
+        return headers
+
+
+def _ms(seconds: float) -> bytes:
+    return f"{seconds * 1000:.1f}".encode()

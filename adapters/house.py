@@ -1,0 +1,39 @@
+"""What the control plane knows of the house: one value, filled where everything is put together."""
+
+from attrs import field, frozen
+
+from adapters.ledger import Ledger
+from adapters.lifecycle import Lifecycle
+from adapters.listing import Catalogue
+from pipeline.ports import Env
+
+DEFAULT_BODY_BYTES = 32 * 1024 * 1024
+
+
+@frozen
+class House:
+    """`started`: when the house began, in monotonic seconds. `environment`: `production`, `development` ...
+
+    `version` is our own. `data_paths`: the routes of the data plane; with another method than POST they come to us.
+    """
+
+    env: Env
+    ledger: Ledger
+    lifecycle: Lifecycle
+    started: float
+    version: str
+    environment: str = "development"
+    data_paths: frozenset[str] = field(factory=frozenset)
+    max_body_bytes: int = DEFAULT_BODY_BYTES
+
+    def catalogue(self) -> Catalogue:
+        """All that lists of models are made from, as it is now."""
+        env = self.env
+        snapshot = env.snapshot()
+        return Catalogue(
+            providers=env.providers,
+            lists={name: snapshot.provider(name).models for name in env.providers},
+            rules=env.models,
+            patterns={kind: codec.patterns for kind, codec in env.codecs.items()},
+            allowed=env.allowed,
+        )

@@ -1,0 +1,137 @@
+"""How the lines of OpenAI's models take their parameters, told from a model's name.
+
+Reasoning models refuse what steers sampling, name the limit of the answer `max_completion_tokens`, and each line knows
+its own steps of effort. Where a step is missing the nearest stands for it, and that is a loss.
+Sources: https://platform.openai.com/docs/guides/reasoning, https://platform.openai.com/docs/guides/latest-model.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from attrs import field, frozen
+
+from pipeline.values.exchange import How
+from pipeline.values.messages import Effort, Thinking
+from pipeline.values.targets import Capability
+
+Step = Literal["off", "minimal", "low", "medium", "high", "max"]
+
+
+@frozen
+class Family:
+    """One line of models.
+
+    `sampled`: takes temperature and its like. `limit`: its name of the token limit. `system`: its name of that role.
+    `parallel`: takes `parallel_tool_calls`. `efforts`: its word for each step; `near`: the same where the word means
+    something else. A step in neither is not said.
+    """
+
+    sampled: bool = True
+    limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    system: Literal["system", "developer"] = "system"
+    parallel: bool = True
+    efforts: Mapping[Step, str] = field(factory=dict)
+    near: Mapping[Step, str] = field(factory=dict)
+
+
+_LOW_TO_HIGH: Mapping[Step, str] = {"low": "low", "medium": "medium", "high": "high"}
+
+PLAIN = Family()
+CHAT_5 = Family(limit="max_completion_tokens")
+O_SERIES = Family(
+    False,
+    "max_completion_tokens",
+    "developer",
+    False,
+    _LOW_TO_HIGH,
+    {"off": "low", "minimal": "low", "max": "high"},
+)
+GPT_5 = Family(
+    False,
+    "max_completion_tokens",
+    "developer",
+    True,
+    {"minimal": "minimal", **_LOW_TO_HIGH},
+    {"off": "minimal", "max": "high"},
+)
+GPT_5_1 = Family(
+    False,
+    "max_completion_tokens",
+    "developer",
+    True,
+    {"off": "none", **_LOW_TO_HIGH},
+    {"minimal": "low", "max": "high"},
+)
+GPT_5_2 = Family(
+    False,
+    "max_completion_tokens",
+    "developer",
+    True,
+    {"off": "none", **_LOW_TO_HIGH, "max": "xhigh"},
+    {"minimal": "low"},
+)
+# A model of somebody else behind OpenAI's form. `off` is not said: most have nothing to switch off, and refuse the
+# word.
+UNKNOWN = Family(efforts={"minimal": "minimal", **_LOW_TO_HIGH}, near={"max": "high"})
+
+_GPT = re.compile(r"gpt-(\d+)(?:\.(\d+))?(?![\d.])")
+_PLAIN = re.compile(r"gpt-3|chatgpt-|davinci|babbage")
+_O_SERIES = re.compile(r"o[1-9]\d*(?![a-z0-9])")
+_COMPLETING = re.compile(r"gpt-3\.5-turbo-instruct|davinci|babbage")
+_WELL_KNOWN_CHAT = re.compile(r"gpt-[3-9]|chatgpt-|o[1-9]\d*(?![a-z0-9])")
+
+
+def base_name(model: str) -> str:
+    """The name without vendor and fine tuning: `ft:gpt-4o:house::id` and `openai/gpt-4o` are `gpt-4o`."""
+    name = model.lower().rsplit("/", 1)[-1]
+    return name.split(":")[1] if name.startswith("ft:") else name
+
+
+def family(model: str, capabilities: frozenset[Capability] | None = None) -> Family:
+    """The line a model belongs to. `capabilities`: what is known of it, which decides where the name tells nothing."""
+    name = base_name(model)
+    if _O_SERIES.match(name):
+        return O_SERIES
+    if _PLAIN.match(name):
+        return PLAIN
+    if found := _GPT.match(name):
+        version = (int(found[1]), int(found[2] or 0))
+        if version < (5, 0):
+            return PLAIN
+        if "-chat" in name:
+            return CHAT_5
+        return GPT_5 if version < (5, 1) else GPT_5_1 if version < (5, 2) else GPT_5_2
+    return PLAIN if capabilities is not None and "thinking" not in capabilities else UNKNOWN
+
+
+def only_completes(model: str) -> bool:
+    """Whether the model is known to answer at /completions alone."""
+    return _COMPLETING.match(base_name(model)) is not None
+
+
+def only_chats(model: str) -> bool:
+    """Whether the model is known to answer at /chat/completions and not at /completions."""
+    return not only_completes(model) and _WELL_KNOWN_CHAT.match(base_name(model)) is not None
+
+
+def effort(thinking: Thinking, line: Family) -> tuple[str | None, How | None]:
+    """What to send as `reasoning_effort` (None: nothing), and how the client's wish is lost thereby."""
+    step: Step = "off"
+    how: How | None = None
+    if thinking.on:
+        step = thinking.effort or "medium"
+        if thinking.effort is None and thinking.budget is not None:
+            step, how = effort_of_budget(thinking.budget), How.APPROXIMATED
+        if not line.efforts:
+            return None, How.DROPPED
+    if step in line.efforts:
+        return line.efforts[step], how
+    if step in line.near:
+        return line.near[step], How.APPROXIMATED
+    return None, how
+
+
+def effort_of_budget(tokens: int) -> Effort:
+    """The step that spends about as many tokens as a budget allows."""
+    return "low" if tokens <= 4096 else "medium" if tokens <= 16384 else "high"

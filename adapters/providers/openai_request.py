@@ -1,0 +1,327 @@
+"""Requests in OpenAI's form: which endpoint, and how each field of a request is said there.
+
+A request that came in the endpoint's own form goes out as the client wrote it, with the model's name and our additions
+changed. All others are built from the canonical fields, and each field that has no place is reported.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from adapters.providers.families import Family, effort, family, only_chats, only_completes
+from adapters.providers.http import post
+from adapters.providers.images import data_url
+from adapters.providers.losses import Lost
+from adapters.providers.openai_reply import CHAT, COMPLETIONS, EMBEDDINGS
+from pipeline.ports import Encoded
+from pipeline.values.exchange import How
+from pipeline.values.http import HttpRequest
+from pipeline.values.messages import (
+    ChatRequest,
+    EmbedRequest,
+    Image,
+    Message,
+    Opaque,
+    Prompt,
+    Reasoning,
+    Role,
+    Text,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
+from pipeline.values.problems import Problem
+from pipeline.values.targets import Target
+
+PATHS: Mapping[str, str] = {CHAT: "/chat/completions", COMPLETIONS: "/completions", EMBEDDINGS: "/embeddings"}
+
+_SPOKEN = "openai."
+# OpenAI takes no more stop texts than these.
+_MOST_STOPS = 4
+_JSON_PLEASE = "Answer in JSON."
+
+
+def endpoint(request: ChatRequest | EmbedRequest, model: str) -> str:
+    """The wire format to ask `model` in: prompts go to /completions where chat cannot say them or is not known."""
+    if isinstance(request, EmbedRequest):
+        return EMBEDDINGS
+    prompt = request.prompt
+    if prompt is None:
+        return CHAT
+    if prompt.raw or prompt.suffix is not None or only_completes(model):
+        return COMPLETIONS
+    asked = request.source.format if request.source else None
+    return COMPLETIONS if asked == COMPLETIONS and not only_chats(model) else CHAT
+
+
+def encode(request: ChatRequest | EmbedRequest, target: Target) -> Encoded | Problem:
+    """`Codec.encode` of OpenAI."""
+    body, lost = body_of(request, target)
+    path = PATHS[endpoint(request, target.model)]
+    return Encoded(http_of(request, target, path, body), lost.losses)
+
+
+def http_of(
+    request: ChatRequest | EmbedRequest, target: Target, path: str, body: Mapping[str, Any]
+) -> HttpRequest:
+    """The unsigned request that carries `body` to `path`."""
+    accept = "text/event-stream" if request.stream else "application/json"
+    return post(target.provider, path, body, accept)
+
+
+def body_of(request: ChatRequest | EmbedRequest, target: Target) -> tuple[dict[str, Any], Lost]:
+    """The JSON to send, and what is lost in it."""
+    format, lost = endpoint(request, target.model), Lost()
+    if request.source is not None and request.source.format == format:
+        body = {**request.source.body, "model": target.model}
+    elif isinstance(request, EmbedRequest):
+        body = _embed_body(request, target.model, lost)
+    elif format == COMPLETIONS:
+        body = _completions_body(request, target.model, lost)
+    else:
+        body = _chat_body(request, target, lost)
+    if request.stream:
+        options = body.get("stream_options")
+        body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+    return body, lost
+
+
+def usage_asked(request: ChatRequest) -> bool:
+    """Whether the client itself asked for usage in the stream."""
+    said: list[Any] = [fields.get("stream_options") for fields in _own(request)]
+    if request.source is not None and request.source.format in (CHAT, COMPLETIONS):
+        said.append(request.source.body.get("stream_options"))
+    return any(isinstance(options, Mapping) and options.get("include_usage") is True for options in said)
+
+
+def _own(request: ChatRequest | EmbedRequest) -> list[Mapping[str, Any]]:
+    """The fields that only OpenAI's forms hold."""
+    return [fields for format, fields in request.extra.items() if format.startswith(_SPOKEN)]
+
+
+def _base(request: ChatRequest | EmbedRequest, model: str, lost: Lost) -> dict[str, Any]:
+    body: dict[str, Any] = {}
+    for fields in _own(request):
+        body.update(fields)
+    lost.extras(request.extra, _SPOKEN)
+    body["model"] = model
+    if request.user is not None:
+        body["user"] = request.user
+    return body
+
+
+def _embed_body(request: EmbedRequest, model: str, lost: Lost) -> dict[str, Any]:
+    body = _base(request, model, lost)
+    body["input"] = list(request.input)
+    body.setdefault("encoding_format", "float")
+    if request.dimensions is not None:
+        body["dimensions"] = request.dimensions
+    return body
+
+
+def _chat_body(request: ChatRequest, target: Target, lost: Lost) -> dict[str, Any]:
+    line = family(target.model, target.facts.capabilities)
+    body = _base(request, target.model, lost)
+    turns = request.messages if request.prompt is None else _turns_of(request.prompt, lost)
+    body["messages"] = [said for turn in turns for said in _messages(turn, line, lost)]
+    body["stream"] = request.stream
+    _tools(request, line, body, lost)
+    _format(request, turns, line, body, lost)
+    _sampling(request, line, body, lost)
+    if request.thinking is not None:
+        word, how = effort(request.thinking, line)
+        if word is not None:
+            body["reasoning_effort"] = word
+        if how is not None:
+            lost.add("thinking", how)
+    if request.logprobs is not None:
+        if line.sampled:
+            body["logprobs"] = True
+            if request.logprobs:
+                body["top_logprobs"] = request.logprobs
+        else:
+            lost.add("logprobs")
+    if request.choices > 1:
+        body["n"] = request.choices
+    return body
+
+
+def _completions_body(request: ChatRequest, model: str, lost: Lost) -> dict[str, Any]:
+    prompt = request.prompt or Prompt("")
+    body = _base(request, model, lost)
+    body["prompt"] = prompt.text
+    body["stream"] = request.stream
+    if prompt.suffix is not None:
+        body["suffix"] = prompt.suffix
+    lost.drop(
+        system=prompt.system or None,
+        template=prompt.template or None,
+        context=prompt.context,
+        images=prompt.images,
+        tools=request.tools,
+        format=request.format,
+        thinking=request.thinking is not None and request.thinking.on,
+    )
+    _sampling(request, family("gpt-3.5-turbo-instruct"), body, lost)
+    if request.logprobs is not None:
+        body["logprobs"] = request.logprobs
+    if request.choices > 1:
+        body["n"] = request.choices
+    return body
+
+
+def _turns_of(prompt: Prompt, lost: Lost) -> tuple[Message, ...]:
+    """A prompt as a conversation of one turn."""
+    lost.drop(template=prompt.template or None, context=prompt.context)
+    said = Message(Role.USER, (Text(prompt.text), *prompt.images))
+    return (Message(Role.SYSTEM, (Text(prompt.system),)), said) if prompt.system else (said,)
+
+
+def _messages(turn: Message, line: Family, lost: Lost) -> Iterable[dict[str, Any]]:
+    """One turn as messages: the results of tools are messages of their own and stand first."""
+    for part in turn.parts:
+        if isinstance(part, ToolResult):
+            yield {"role": "tool", "tool_call_id": part.call_id, "content": part.text}
+    parts = tuple(part for part in turn.parts if not isinstance(part, ToolResult))
+    if not parts and len(parts) < len(turn.parts):
+        return
+    message: dict[str, Any]
+    if turn.role is Role.ASSISTANT:
+        message = _assistant(parts, lost)
+    else:
+        role = line.system if turn.role is Role.SYSTEM else "user"
+        message = {"role": role, "content": _content(parts, lost)}
+    if turn.name is not None:
+        message["name"] = turn.name
+    yield message
+
+
+def _content(parts: Iterable[Any], lost: Lost) -> str | list[dict[str, Any]]:
+    """Parts as content: a plain text where there is but one, which every server takes."""
+    content: list[dict[str, Any]] = []
+    for part in parts:
+        match part:
+            case Text(said):
+                if said:
+                    content.append({"type": "text", "text": said})
+            case Image():
+                url: dict[str, Any] = {"url": data_url(part)}
+                if part.detail is not None:
+                    url["detail"] = part.detail
+                content.append({"type": "image_url", "image_url": url})
+            case Opaque(format, value) if format == CHAT:
+                content.append(dict(value))
+            case Opaque():
+                lost.opaque(part)
+    if not content:
+        return ""
+    if len(content) == 1 and content[0].keys() == {"type", "text"}:
+        return str(content[0]["text"])
+    return content
+
+
+def _assistant(parts: Iterable[Any], lost: Lost) -> dict[str, Any]:
+    """A turn of the model. A part that only OpenAI knows and that has no type is a field of the message."""
+    message: dict[str, Any] = {"role": "assistant"}
+    said: list[Any] = []
+    calls: list[dict[str, Any]] = []
+    for part in parts:
+        match part:
+            case ToolCall(id, name, arguments):
+                function = {"name": name, "arguments": arguments}
+                calls.append({"id": id, "type": "function", "function": function})
+            case Reasoning(_, extra):
+                own = extra.get(CHAT)
+                if isinstance(own, Mapping):
+                    message.update(own)
+                else:
+                    lost.add("messages.thinking")
+            case Image():
+                lost.add("messages.images")
+            case Opaque(format, value) if format == CHAT and "type" not in value:
+                message.update(value)
+            case _:
+                said.append(part)
+    message["content"] = (_content(said, lost) or None) if calls else _content(said, lost)
+    if calls:
+        message["tool_calls"] = calls
+    return message
+
+
+def _tools(request: ChatRequest, line: Family, body: dict[str, Any], lost: Lost) -> None:
+    if not request.tools:
+        return
+    body["tools"] = [
+        {
+            "type": "function",
+            "function": {
+                key: value
+                for key, value in (
+                    ("name", tool.name),
+                    ("description", tool.description),
+                    ("parameters", tool.parameters),
+                    ("strict", tool.strict),
+                )
+                if value is not None
+            },
+        }
+        for tool in request.tools
+    ]
+    if request.tool_choice is not None:
+        body["tool_choice"] = _choice(request.tool_choice)
+    if request.parallel_tools is not None:
+        if line.parallel:
+            body["parallel_tool_calls"] = request.parallel_tools
+        else:
+            lost.add("parallel_tools")
+
+
+def _choice(choice: ToolChoice) -> str | dict[str, Any]:
+    if choice.mode == "named":
+        return {"type": "function", "function": {"name": choice.name}}
+    return choice.mode
+
+
+def _format(
+    request: ChatRequest, turns: tuple[Message, ...], line: Family, body: dict[str, Any], lost: Lost
+) -> None:
+    form = request.format
+    if form is None:
+        return
+    if form.schema is None:
+        body["response_format"] = {"type": "json_object"}
+        # OpenAI refuses JSON mode where no message speaks of JSON.
+        if not any("json" in turn.text.lower() for turn in turns):
+            body["messages"].insert(0, {"role": line.system, "content": _JSON_PLEASE})
+            lost.add("format", How.EMULATED)
+        return
+    schema: dict[str, Any] = {"name": form.name or "response", "schema": form.schema}
+    if form.strict is not None:
+        schema["strict"] = form.strict
+    body["response_format"] = {"type": "json_schema", "json_schema": schema}
+
+
+def _sampling(request: ChatRequest, line: Family, body: dict[str, Any], lost: Lost) -> None:
+    asked = request.sampling
+    if asked.max_tokens is not None:
+        body[line.limit] = asked.max_tokens
+    if asked.seed is not None:
+        body["seed"] = asked.seed
+    refused = {
+        "temperature": asked.temperature,
+        "top_p": asked.top_p,
+        "presence_penalty": asked.presence_penalty,
+        "frequency_penalty": asked.frequency_penalty,
+        "stop": list(asked.stop[:_MOST_STOPS]) or None,
+    }
+    for name, value in refused.items():
+        if value is None:
+            continue
+        if line.sampled:
+            body[name] = value
+        else:
+            lost.add(name)
+    if len(asked.stop) > _MOST_STOPS and line.sampled:
+        lost.add("stop", How.APPROXIMATED)
+    for name in ("top_k", "min_p", "repeat_penalty"):
+        if getattr(asked, name) is not None:
+            lost.add(name)

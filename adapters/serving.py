@@ -1,0 +1,202 @@
+"""Serving the house: a socket, Hypercorn on trio, and an end that comes by itself.
+
+The socket is bound before anything else starts, so that a taken port is told at once and in plain words. The first
+SIGTERM or SIGINT drains the house, the second cuts that short.
+"""
+
+import errno
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from typing import Any, cast
+
+import hypercorn.trio
+import trio
+from attrs import frozen
+from hypercorn.config import Config
+
+from adapters.asgi import App
+from adapters.hypercorn_guard import Connections, install
+from adapters.lifecycle import Lifecycle
+
+OLLAMA_PORT = 11434
+
+# How long the application may take to let go of what it holds: the ledger writes its last records.
+LIFESPAN_S = 10.0
+
+
+class CannotListen(Exception):
+    """The address cannot be listened on; the text says why, and what would help."""
+
+
+class AddressTaken(CannotListen):
+    """Somebody else listens there."""
+
+
+@frozen
+class ServerOptions:
+    """Where and how to serve. Times in seconds.
+
+    `grace_s`: how long a draining house still takes new calls, while whoever sends them sees that it is not ready; of
+    use where somebody looks at readiness. `limit_s`: how long running exchanges may take then. `flush_s`: for last
+    frames. `close_s`: for whatever else has a connection.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = OLLAMA_PORT
+    grace_s: float = 0.0
+    limit_s: float = 120.0
+    flush_s: float = 5.0
+    close_s: float = 3.0
+    keep_alive_s: float = 75.0
+    backlog: int = 2048
+
+
+def serve(
+    app: App, options: ServerOptions, lifecycle: Lifecycle, banner: Callable[[Sequence[str]], str]
+) -> None:
+    """Serve `app` until a signal ends it. `banner` is given the URLs and makes the text that is shown once all is up.
+
+    Raises CannotListen before anything has started.
+    """
+    sockets = bound(options.host, options.port, options.backlog)
+    trio.run(_serve, app, options, lifecycle, banner, sockets)
+
+
+async def _serve(
+    app: App,
+    options: ServerOptions,
+    lifecycle: Lifecycle,
+    banner: Callable[[Sequence[str]], str],
+    sockets: Sequence[socket.socket],
+) -> None:
+    stop = trio.Event()
+    connections = install()
+    config = hypercorn_config(options, sockets)
+    # Hypercorn's type of an ASGI app is narrower than what it calls.
+    serving = partial(hypercorn.trio.serve, cast(Any, app), config, shutdown_trigger=stop.wait, mode="asgi")
+
+    async def run(task_status: trio.TaskStatus[list[str]]) -> None:
+        await serving(task_status=task_status)
+        nursery.cancel_scope.cancel()
+
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_end_on_signal, signals, options, lifecycle, stop, connections)
+            urls = await nursery.start(run)
+            print(banner(urls), file=sys.stderr, flush=True)
+
+
+async def _end_on_signal(
+    signals: AsyncIterator[int],
+    options: ServerOptions,
+    lifecycle: Lifecycle,
+    stop: trio.Event,
+    connections: Connections,
+) -> None:
+    """At the first signal drain the house, then stop the server and let no connection hold it up."""
+    await anext(signals)
+    hurry = trio.Event()
+
+    async def hurry_on_signal() -> None:
+        await anext(signals)
+        hurry.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hurry_on_signal)
+        await lifecycle.drain(hurry, options.grace_s, options.limit_s, options.flush_s)
+        stop.set()
+        while True:
+            await trio.sleep(options.close_s)
+            connections.abort()
+
+
+def hypercorn_config(options: ServerOptions, sockets: Sequence[socket.socket]) -> Config:
+    """Hypercorn's configuration for serving on `sockets`, which it takes over."""
+    config = Config()
+    config.bind = [f"fd://{taken.detach()}" for taken in sockets]
+    config.backlog = options.backlog
+    config.keep_alive_timeout = options.keep_alive_s
+    config.keep_alive_max_requests = 100_000
+    config.graceful_timeout = options.close_s
+    config.shutdown_timeout = LIFESPAN_S
+    config.h11_max_incomplete_size = 64 * 1024
+    config.include_server_header = False
+    # One line a request is ours to write.
+    config.accesslog = None
+    config.errorlog = logging.getLogger("hypercorn.error")
+    return config
+
+
+def bound(host: str, port: int, backlog: int = 2048) -> list[socket.socket]:
+    """Sockets that listen on all addresses that `host` means. Port 0: any one free port."""
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as fault:
+        raise CannotListen(f"HOST={host}: this is no address of this machine ({fault})") from None
+    addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+    sockets: list[socket.socket] = []
+    missing: OSError | None = None
+    for family, address in addresses[:1] if port == 0 else addresses:
+        try:
+            sockets.append(_bound_one(family, address, backlog))
+        except OSError as fault:
+            # localhost means ::1 too, which a machine without IPv6 does not have.
+            if fault.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) and len(addresses) > 1:
+                missing = fault
+                continue
+            for other in sockets:
+                other.close()
+            raise _told(fault, host, port) from None
+    if not sockets and missing is not None:
+        raise _told(missing, host, port)
+    return sockets
+
+
+def _bound_one(family: int, address: Any, backlog: int) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind(address)
+        # Two that start at once may both bind; only listening tells.
+        made.listen(backlog)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def _told(fault: OSError, host: str, port: int) -> CannotListen:
+    """The fault in plain words."""
+    where = f"{host}:{port}"
+    if fault.errno == errno.EADDRINUSE:
+        return AddressTaken(taken_text(host, port))
+    if fault.errno == errno.EACCES:
+        return CannotListen(
+            f"{where}: this account may not listen there; take a port above 1023, as in PORT=11435"
+        )
+    if fault.errno == errno.EADDRNOTAVAIL:
+        return CannotListen(
+            f"{where}: this machine has no such address; HOST=127.0.0.1 or HOST=0.0.0.0 will do"
+        )
+    return CannotListen(f"{where}: {fault.strerror or fault}")
+
+
+def taken_text(host: str, port: int) -> str:
+    """What to do about a port that somebody else has."""
+    free = port + 1 if port < 65535 else port - 1
+    local = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104  compared, not bound
+    if port != OLLAMA_PORT:
+        return f"{host}:{port} is taken by another program. Stop that, or take another port: PORT={free}"
+    return f"""{host}:{port} is taken by another program, most likely Ollama itself. To put the gateway in front of it:
+  the gateway on another port, which your clients then use:
+      PORT={free} OLLAMA_BASE_URL=http://{local}:{port}
+  Ollama on another port, and the gateway here, so that no client has to change:
+      OLLAMA_HOST={local}:{free} ollama serve
+      OLLAMA_BASE_URL=http://{local}:{free}"""

@@ -1,0 +1,1 @@
+"""A fake of the providers in their true wire formats: for demonstrations, tests, load and drills."""

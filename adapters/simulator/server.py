@@ -1,0 +1,160 @@
+"""The fake providers as a plain ASGI application: real sockets, real breaks, for load tests, demos and drills."""
+
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+import orjson
+import trio
+from attrs import define, field
+
+from adapters.simulator.core import PROVIDERS, answer, is_model_call
+from adapters.simulator.journal import Call, Journal
+from adapters.simulator.played import Played, whole
+from adapters.simulator.scenario import Scenario
+from pipeline.values.http import HttpRequest
+
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Application: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
+
+SEEN = "/_sim/seen"
+SECRET_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key"})
+JSON = {"content-type": "application/json"}
+TEXT = {"content-type": "text/plain; charset=utf-8"}
+
+
+class ConnectionCut(Exception):
+    """Leaves the application in the middle of an answer, so that its server cuts the connection.
+
+    Before the head of an answer a server will say 500 instead; there is no way to ask it for less.
+    """
+
+
+def simulator_app(scenario: Scenario) -> Application:
+    """An ASGI application (http and lifespan, on trio) that answers as `scenario` says."""
+    return _Simulator(scenario).serve
+
+
+@define(eq=False)
+class _Simulator:
+    scenario: Scenario
+    journal: Journal = field(factory=Journal)
+
+    async def serve(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+
+    async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
+        request = await _request(scope, receive)
+        if request is None:
+            return
+        if own := self._own(request, scope):
+            await _send(own, send)
+            return
+        call = self.journal.begin(request, time.time(), is_model_call(request))
+        played = answer(request, self.scenario, self.journal.works)
+        try:
+            await _play(played, call, receive, send)
+        finally:
+            self.journal.end(call, time.time())
+        if call.outcome == "broken":
+            raise ConnectionCut("as the scenario wants it")
+
+    def _own(self, request: HttpRequest, scope: Message) -> Played | None:
+        """The simulator's own pages: an index, and what it has seen."""
+        path = request.url.partition("?")[0]
+        if path == "/":
+            return whole(200, TEXT, _index(request, scope))
+        if path != SEEN:
+            return None
+        if request.method == "DELETE":
+            self.journal.calls.clear()
+            return whole(204, {}, b"")
+        return whole(200, JSON, orjson.dumps([_shown(call) for call in self.journal.calls]))
+
+
+async def _request(scope: Message, receive: Receive) -> HttpRequest | None:
+    """The whole request; None if the caller has left over it."""
+    parts: list[bytes] = []
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    query = scope.get("query_string", b"").decode("latin-1")
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    url = f"{scope['path']}?{query}" if query else scope["path"]
+    return HttpRequest(scope["method"], url, headers, b"".join(parts))
+
+
+async def _play(played: Played, call: Call, receive: Receive, send: Send) -> None:
+    """Send the answer in its time, unless the caller leaves before."""
+    async with trio.open_nursery() as nursery:
+
+        async def watch() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(watch)
+        await trio.sleep(played.head_s)
+        await _send(played, send)
+        call.outcome = "whole" if played.ending == "end" else "broken"
+        nursery.cancel_scope.cancel()
+
+
+async def _send(played: Played, send: Send) -> None:
+    if played.head is not None:
+        headers = [
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in played.head.headers.items()
+        ]
+        await send({"type": "http.response.start", "status": played.head.status, "headers": headers})
+        for delay_s, data in played.chunks:
+            await trio.sleep(delay_s)
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+    if played.ending == "hang":
+        await trio.sleep_forever()
+    if played.ending == "end":
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+def _index(request: HttpRequest, scope: Message) -> bytes:
+    root = f"{scope.get('scheme', 'http')}://{request.headers.get('host', '127.0.0.1')}"
+    lines = [f"  {root}{provider.prefix}" for provider in PROVIDERS]
+    return "\n".join(
+        ["Simulated providers. Base URLs to use:", *lines, f"What was asked: {root}{SEEN}", ""]
+    ).encode()
+
+
+def _shown(call: Call) -> dict[str, Any]:
+    """One call for people and tests; times are epoch seconds, secrets are not shown."""
+    request = call.request
+    try:
+        body = orjson.loads(request.body)
+    except orjson.JSONDecodeError:
+        body = request.body.decode("utf-8", "replace")
+    return {
+        "method": request.method,
+        "path": request.url,
+        "headers": {
+            name: "****" if name in SECRET_HEADERS else value for name, value in request.headers.items()
+        },
+        "body": body,
+        "at": call.at,
+        "ended": call.ended,
+        "outcome": call.outcome,
+    }

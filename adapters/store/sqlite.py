@@ -1,0 +1,193 @@
+"""Records in SQLite, by SQLAlchemy Core. Everything here blocks: it is called from a worker thread.
+
+`BEGIN IMMEDIATE` takes the write lock before anything is read, so that several processes wait for each other in place
+of failing with "database is locked"; WAL lets readers read meanwhile.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    create_engine,
+    event,
+    func,
+    insert,
+    select,
+)
+
+from pipeline.values.exchange import Record
+
+VERSION = 1
+BUSY_S = 5.0
+
+METADATA = MetaData()
+
+EXCHANGES = Table(
+    "exchanges",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("caller", Text),
+    Column("dialect", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("stream", Boolean, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("problem", Text),
+    Column("status", Integer),
+    Column("served", Text),
+    Column("strategy", Text),
+    Column("input_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("cached_tokens", Integer),
+    Column("thinking_tokens", Integer),
+    Column("estimated", Boolean, nullable=False),
+    Column("queued_s", Float, nullable=False),
+    Column("ttft_s", Float),
+    Column("duration_s", Float, nullable=False),
+    Column("losses", Text, nullable=False),
+    Index("exchanges_at", "at"),
+    Index("exchanges_id", "id"),
+)
+
+ATTEMPTS = Table(
+    "attempts",
+    METADATA,
+    Column("exchange", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("target", Text, nullable=False),
+    Column("after_s", Float, nullable=False),
+    Column("ttft_s", Float),
+    Column("duration_s", Float),
+    Column("verdict", Text),
+    Column("committed", Boolean, nullable=False),
+)
+
+
+class StoreError(Exception):
+    """The store cannot be used, and what would help."""
+
+
+@define(eq=False)
+class SqliteStore:
+    """A database file, to be used by one thread at a time."""
+
+    path: Path
+    _engine: Engine | None = field(default=None, init=False)
+
+    def open(self) -> None:
+        """Make the file and its tables where they are missing."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(
+            f"sqlite:///{self.path}", connect_args={"timeout": BUSY_S}, hide_parameters=True
+        )
+        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "begin", _begin)
+        with engine.begin() as connection:
+            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            if version > VERSION:
+                raise StoreError(
+                    f"{self.path} was written by a newer version; use that one, or another data_dir"
+                )
+            METADATA.create_all(connection)
+            connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+        self._engine = engine
+
+    def put(self, records: Sequence[Record]) -> None:
+        """Keep `records`, all or none; without any it only sees whether it could."""
+        if self._engine is None:
+            self.open()
+        assert self._engine is not None
+        with self._engine.begin() as connection:
+            first = _newest(connection) + 1
+            exchanges = [exchange_row(first + place, record) for place, record in enumerate(records)]
+            attempts = [
+                row for place, record in enumerate(records) for row in attempt_rows(first + place, record)
+            ]
+            if exchanges:
+                connection.execute(insert(EXCHANGES), exchanges)
+            if attempts:
+                connection.execute(insert(ATTEMPTS), attempts)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+
+
+def _newest(connection: Connection) -> int:
+    """The number of the newest exchange; ours until the transaction ends, as it holds the write lock."""
+    newest: int = connection.execute(select(func.coalesce(func.max(EXCHANGES.c.number), 0))).scalar_one()
+    return newest
+
+
+def _prepare(connection: Any, _: Any) -> None:
+    # The driver would begin transactions on its own, and deferred ones at that.
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def exchange_row(number: int, record: Record) -> dict[str, Any]:
+    """The row of a record."""
+    usage = record.usage
+    return {
+        "number": number,
+        "id": record.id,
+        "at": record.at,
+        "caller": record.caller,
+        "dialect": record.dialect,
+        "operation": record.operation,
+        "model": record.model,
+        "stream": record.stream,
+        "outcome": record.outcome,
+        "problem": record.problem,
+        "status": record.status,
+        "served": record.served,
+        "strategy": record.strategy,
+        "input_tokens": usage.input,
+        "output_tokens": usage.output,
+        "cached_tokens": usage.cached,
+        "thinking_tokens": usage.thinking,
+        "estimated": usage.estimated,
+        "queued_s": record.queued_s,
+        "ttft_s": record.ttft_s,
+        "duration_s": record.duration_s,
+        "losses": json.dumps({loss.field: loss.how for loss in record.losses}),
+    }
+
+
+def attempt_rows(number: int, record: Record) -> list[dict[str, Any]]:
+    """The rows of a record's attempts; `after_s` counts from the start of the first."""
+    return [
+        {
+            "exchange": number,
+            "number": attempt.number,
+            "target": attempt.target,
+            "after_s": attempt.started - record.attempts[0].started,
+            "ttft_s": None if attempt.first is None else attempt.first - attempt.started,
+            "duration_s": None if attempt.ended is None else attempt.ended - attempt.started,
+            "verdict": attempt.verdict,
+            "committed": attempt.committed,
+        }
+        for attempt in record.attempts
+    ]

@@ -1,0 +1,414 @@
+"""The composition root: configuration -> the house and its ASGI application of both planes, and the command line.
+
+    python app.py [serve]           hypercorn -k trio app:app
+"""
+
+import logging
+import os
+import random
+import secrets
+import socket
+import ssl
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+import trio
+from attrs import define, evolve, field, frozen
+
+from adapters import hypercorn_guard, listing
+from adapters.admin import control_plane
+from adapters.asgi import App, Receive, Scope, Send
+from adapters.banner import Opening, banner
+from adapters.dialects import DIALECTS
+from adapters.edge import Edge, data_plane
+from adapters.guard import HOP, Guard, guarded, is_loopback, origins_pattern
+from adapters.health import condition
+from adapters.house import House
+from adapters.ledger import Ledger
+from adapters.lifecycle import Lifecycle
+from adapters.logs import LogOptions, logging_to, to_descriptor
+from adapters.probes import ProbeOptions, watch_providers
+from adapters.providers import CODECS
+from adapters.reloading import reloading
+from adapters.serving import CannotListen, ServerOptions, serve
+from adapters.simulator.demo import DEMO_MODELS, DEMO_PROVIDER, demo_scenario, standard_scenario
+from adapters.simulator.server import simulator_app
+from adapters.simulator.transport import SimulatorTransport
+from adapters.store.sqlite import SqliteStore
+from adapters.transport import HttpxTransport, httpx_transport
+from pipeline.config import Config, ConfigError, effective, load
+from pipeline.gate import Gate
+from pipeline.names import permits
+from pipeline.ports import Env, Transport
+from pipeline.protocol import Service
+from pipeline.state.board import Board
+from pipeline.values.targets import Provider
+from pipeline.wiring import Catalog, Entry, build_stages, compose
+from stages import CATALOG
+
+VERSION = "0.1.0"
+OPERATIONS = ("chat", "embed", "load")
+# How many attempts may wait for one provider's permits.
+PROVIDER_QUEUE = 1000
+LAST_RECORDS_S = 5.0
+PRODUCTION_GRACE_S = 5.0
+DEMO_NOTICE = "the demo provider only demonstrates; name a real one, such as OPENAI_API_KEY=..., and start again"
+
+log = logging.getLogger("ollama_proxy")
+
+
+class OpenCatalog(Mapping[str, Entry]):
+    """The house's own stages, and those that an operator names as `package.module:ENTRY`."""
+
+    def __init__(self, own: Catalog) -> None:
+        self._entries = dict(own)
+
+    def __getitem__(self, name: str) -> Entry:
+        if name not in self._entries and ":" in name:
+            self._entries[name] = _imported(name)
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def _imported(name: str) -> Entry:
+    module, _, attribute = name.partition(":")
+    try:
+        entry = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise KeyError(name) from error
+    if not isinstance(entry, Entry):
+        raise KeyError(name)
+    return entry
+
+
+def read_config(path: str | None, overrides: Mapping[str, Any]) -> Config:
+    """The configuration of this process. Raises ConfigError with all faults."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # an operator's own stages stand beside proxy.toml
+    return load(path, os.environ, overrides, catalog=OpenCatalog(CATALOG), kinds=CODECS)
+
+
+@frozen
+class Assembled:
+    """The house, put together but not yet alive: `application` answers once `living` is entered."""
+
+    config: Config
+    env: Env
+    board: Board
+    ledger: Ledger
+    lifecycle: Lifecycle
+    house: House
+    application: App
+
+    @asynccontextmanager
+    async def living(self) -> AsyncIterator[None]:
+        """The loops of the house run for the block: probes and the ledger."""
+        server = self.config.server
+        probes = ProbeOptions(interval_s=server.health_interval_s, models_ttl_s=server.models_ttl_s)
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self.ledger.run)
+                await nursery.start(watch_providers, self.env, self.board.tell, probes)
+                yield
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.move_on_after(LAST_RECORDS_S, shield=True):
+                for transport in self.env.transports.values():
+                    if isinstance(transport, HttpxTransport):
+                        await transport.aclose()
+
+
+def assembled(config: Config) -> Assembled:
+    """All parts of the house, from its configuration."""
+    instance = secrets.token_hex(8)
+    board, lifecycle = Board(), Lifecycle()
+    ledger = Ledger(SqliteStore(Path(config.server.data_dir) / "usage.db"))
+    env = environment(config, board, ledger, instance)
+    services = services_of(config, env)
+    house = House(
+        env=env,
+        ledger=ledger,
+        lifecycle=lifecycle,
+        started=time.monotonic(),
+        version=VERSION,
+        environment=config.server.environment,
+        data_paths=frozenset(DIALECTS),
+        max_body_bytes=config.server.max_body_bytes,
+    )
+    edge = Edge(
+        dialects=DIALECTS,
+        services=services,
+        providers=frozenset(env.providers),
+        lifecycle=lifecycle,
+        now=trio.current_time,
+        epoch=time.time,
+        tell=board.tell,
+        max_body_bytes=config.server.max_body_bytes,
+        strict=config.fidelity_strict,
+    )
+    guard = Guard(
+        instance=instance,
+        loopback=is_loopback(config.server.host),
+        names=frozenset({socket.gethostname().lower()}),
+        origins=origins_pattern(config.server.origins),
+        draining=lambda: lifecycle.draining,
+    )
+    application = guarded(data_plane(edge, control_plane(house)), guard)
+    return Assembled(config, env, board, ledger, lifecycle, house, application)
+
+
+def environment(config: Config, board: Board, ledger: Ledger, instance: str) -> Env:
+    """What the stages may reach."""
+    demo = {DEMO_PROVIDER.name: DEMO_PROVIDER} if config.demo else {}
+    providers = {provider.name: provider for provider in config.providers} | demo
+    context = ssl.create_default_context()
+    hop = {HOP: instance}
+
+    def transport(provider: Provider) -> Transport:
+        if provider.transport == "simulator":
+            return SimulatorTransport(demo_scenario())
+        return httpx_transport(hop, context)
+
+    return Env(
+        now=trio.current_time,
+        epoch=time.time,
+        rolls=lambda count: tuple(random.random() for _ in range(count)),  # noqa: S311  spreads load, guards nothing
+        snapshot=lambda: board.snapshot,
+        providers=providers,
+        codecs=CODECS,
+        transports={name: transport(provider) for name, provider in providers.items()},
+        gates={name: Gate(name, provider.max_concurrent, PROVIDER_QUEUE) for name, provider in providers.items()},
+        models={**(DEMO_MODELS if demo else {}), **config.models},
+        allowed=permits(config.models_filter),
+        keep=ledger.keep,
+    )
+
+
+def services_of(config: Config, env: Env) -> Mapping[str, Service]:
+    """The pipeline of each operation; they share the stages."""
+    catalog = {name: OpenCatalog(CATALOG)[name] for name in config.options}
+    stages = build_stages(config.options, catalog, env)
+    return {name: compose(config.operations.get(name, config.stages), stages, catalog) for name in OPERATIONS}
+
+
+def with_lifespan(application: App, living: Callable[[], Any]) -> App:
+    """`application`, alive from the server's start to its end."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await application(scope, receive, send)
+            return
+        await receive()
+        async with living():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    return app
+
+
+@define
+class Lazy:
+    """The application for `hypercorn app:app`: it is configured by the environment and ./proxy.toml when it starts."""
+
+    _house: Assembled | None = field(default=None, init=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+        elif self._house is not None:
+            await self._house.application(scope, receive, send)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            config = read_config(None, {})
+        except ConfigError as error:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        with logs(config):
+            self._house = assembled(config)
+            await with_lifespan(self._house.application, self._house.living)(scope, receive, send)
+
+
+hypercorn_guard.install()
+app = Lazy()
+
+
+@contextmanager
+def logs(config: Config) -> Iterator[None]:
+    """Logging for the block: JSON lines in production, readable ones otherwise, to standard error."""
+    server = config.server
+    options = LogOptions(
+        level="DEBUG" if server.debug else server.log_level,
+        as_json=server.environment == "production",
+        colour=sys.stderr.isatty(),
+    )
+    known = [provider.secret for provider in config.providers]
+    with logging_to(to_descriptor(sys.stderr.fileno()), options, known):
+        yield
+
+
+CONFIG_OPTIONS = (
+    click.option("--config", "path", type=click.Path(dir_okay=False), help="The proxy.toml to read."),
+    click.option("--host", help="Address to listen on."),
+    click.option("--port", type=int, help="Port to listen on."),
+    click.option("--log-level", help="debug, info, warning or error."),
+    click.option("--reload", is_flag=True, default=None, help="Start anew when the code changes."),
+    click.option("--models-filter", help="File of the model names that may be served."),
+)
+
+
+def configured(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that is given the Config; faults are told all at once, with status 2."""
+
+    @click.pass_context
+    def given(context: click.Context, /, path: str | None, **overrides: Any) -> None:
+        try:
+            config = read_config(path, {name: value for name, value in overrides.items() if value is not None})
+        except ConfigError as error:
+            click.echo(error, err=True)
+            context.exit(2)
+        command(config)
+
+    given.__doc__ = command.__doc__
+    for option in reversed(CONFIG_OPTIONS):
+        given = option(given)
+    return given
+
+
+class Serving(click.Group):
+    """Commands, of which `serve` need not be named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `serve` before options that no command was named for."""
+        named = args and (not args[0].startswith("-") or args[0] in ctx.help_option_names)
+        return super().parse_args(ctx, args if named else ["serve", *args])
+
+
+@click.group(cls=Serving)
+def main() -> None:
+    """A gateway for programs that speak the Ollama, OpenAI or Anthropic API. Without a command it serves."""
+
+
+@main.command("serve")
+@configured
+def serve_command(config: Config) -> None:
+    """Serve (the default)."""
+    server = config.server
+    if server.reload:
+        environ = {**os.environ, "RELOAD": "false"}
+        arguments = [argument for argument in sys.argv if argument != "--reload"]
+        sys.exit(reloading([sys.executable, *arguments], environ, {Path(__file__).parent, Path.cwd()}))
+    house = assembled(config)
+    options = ServerOptions(
+        host=server.host, port=server.port, grace_s=PRODUCTION_GRACE_S if server.environment == "production" else 0.0
+    )
+    with logs(config):
+        try:
+            serve(with_lifespan(house.application, house.living), options, house.lifecycle, opening_of(house))
+        except CannotListen as error:
+            raise click.ClickException(str(error)) from None
+
+
+def opening_of(house: Assembled) -> Callable[[Any], str]:
+    """The banner of a house that is alive, given the addresses it listens on."""
+
+    def shown(urls: Any) -> str:
+        found = listing.models(house.house.catalogue())
+        snapshot, now = house.env.snapshot(), house.env.now()
+        opening = Opening(
+            version=VERSION,
+            urls=urls,
+            providers={name: condition(snapshot.provider(name), now) for name in house.env.providers},
+            model_count=len(found),
+            model=next((model.name for model in found if "completion" in model.capabilities), None),
+            data_dir=Path(house.config.server.data_dir),
+            notices=(*house.config.notices, *([DEMO_NOTICE] if house.config.demo else [])),
+        )
+        return banner(opening)
+
+    return shown
+
+
+@main.command("check")
+@configured
+def check(config: Config) -> None:
+    """Check the configuration and print what is in force, and where it came from."""
+    for path, value in flat(effective(config)):
+        origin = config.origins_of.get(path, "default")
+        click.echo(f"{path} = {orjson.dumps(value).decode()}  # {origin}")
+    for notice in config.notices:
+        click.echo(f"note: {notice}", err=True)
+
+
+def flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Each value of a nested dict with its dotted path."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+@main.command("models")
+@configured
+def models(config: Config) -> None:
+    """List the models that would be served."""
+    for model in trio.run(found_models, config):
+        targets = ", ".join(target.name for target in model.targets)
+        click.echo(f"{model.name:40} {targets:40} {', '.join(model.capabilities)}")
+
+
+async def found_models(config: Config) -> tuple[listing.Model, ...]:
+    """The models of all providers, asked now."""
+    house = assembled(config)
+    async with house.living():
+        return listing.models(house.house.catalogue())
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=9000, show_default=True)
+@click.option("--head-ms", default=0.0, help="Milliseconds until a reply begins.")
+@click.option("--delta-ms", default=0.0, help="Milliseconds before each piece of a streamed reply.")
+def simulate(host: str, port: int, head_ms: float, delta_ms: float) -> None:
+    """Serve a fake of the providers, for tests, demonstrations and drills."""
+    scenario = evolve(standard_scenario(), head_s=head_ms / 1000, delta_s=delta_ms / 1000)
+    try:
+        serve(simulator_app(scenario), ServerOptions(host=host, port=port), Lifecycle(), simulator_banner)
+    except CannotListen as error:
+        raise click.ClickException(str(error)) from None
+
+
+def simulator_banner(urls: Any) -> str:
+    """Where the fakes are, and how the proxy is pointed at them."""
+    url = urls[0]
+    return (
+        f"Simulated providers on {url}\n"
+        f"  OPENAI_API_KEY=x OPENAI_BASE_URL={url}/openai/v1 python app.py\n"
+        f"  OLLAMA_BASE_URL={url}/ollama python app.py"
+    )
+
+
+@main.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(VERSION)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Model names: when two mean the same model, what is known of it, and who serves it.
+
+One reading for all who ask: the stage that routes, the lists of models, and the explanations.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, TypeAlias
+
+from attrs import evolve, frozen
+
+from pipeline.values.targets import ModelFacts, ModelRule, Provider, Target
+
+Lists: TypeAlias = Mapping[str, tuple[ModelFacts, ...] | None]
+
+
+def canonical(name: str) -> str:
+    """The spelling under which names are compared: without blanks around, case and the tag `latest`."""
+    return name.strip().lower().removesuffix(":latest")
+
+
+def resolve_facts(
+    provider: str, model: str, listed: tuple[ModelFacts, ...] | None, rules: Mapping[str, ModelRule]
+) -> ModelFacts:
+    """What is known of `model` at `provider`: its own list, overlaid by `[models."provider/model"]` or `[models.model]`."""
+    wanted = canonical(model)
+    facts = next((entry for entry in listed or () if canonical(entry.name) == wanted), ModelFacts(model))
+    rule = rule_of(f"{provider}/{facts.name}", rules) or rule_of(facts.name, rules)
+    return facts if rule is None or rule.targets else overlaid(facts, rule)
+
+
+def rule_of(name: str, rules: Mapping[str, ModelRule]) -> ModelRule | None:
+    """The `[models.NAME]` that `name` means, however it is spelt."""
+    if name in rules:
+        return rules[name]
+    wanted = canonical(name)
+    return next((rule for key, rule in rules.items() if canonical(key) == wanted), None)
+
+
+def overlaid(facts: ModelFacts, rule: ModelRule) -> ModelFacts:
+    """`facts` with all that `rule` states put over them."""
+    stated: dict[str, Any] = {
+        name: value
+        for name in ("capabilities", "context_length", "embedding_length", "family", "parameter_size")
+        if (value := getattr(rule, name)) is not None
+    }
+    return evolve(facts, **stated) if stated else facts
+
+
+def permits(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """The filter of model names that `patterns` describe.
+
+    A name or shell pattern admits, one with `!` before it excludes; the last that fits decides. Without any that admit,
+    all is admitted that is not excluded.
+    """
+    rules = tuple((canonical(pattern.lstrip("!")), not pattern.startswith("!")) for pattern in patterns)
+    default = not any(admits for _, admits in rules)
+
+    def permitted(name: str) -> bool:
+        wanted = canonical(name)
+        return next((admits for pattern, admits in reversed(rules) if fnmatchcase(wanted, pattern)), default)
+
+    return permitted
+
+
+@frozen
+class Served:
+    """Who serves a name: targets in the order they were named, and how they were found (`alias`, `qualified` ...)."""
+
+    targets: tuple[Target, ...]
+    why: str
+
+
+def who_serves(
+    name: str,
+    providers: Mapping[str, Provider],
+    lists: Lists,
+    rules: Mapping[str, ModelRule],
+    patterns: Mapping[str, tuple[str, ...]],
+) -> Served:
+    """The targets that can serve `name`; the first of these that finds any decides.
+
+    An alias of `[models]`; a name qualified by its provider; the providers' own lists; the patterns of each kind's
+    names, for providers that serve more than they list or have not told their list. `patterns` by provider kind.
+    """
+    rule = rule_of(name, rules)
+    if rule is not None and rule.targets:
+        return Served(_aliased(rule, providers, lists, rules), "alias")
+
+    def target(provider: Provider, model: str) -> Target:
+        return Target(provider, resolve_facts(provider.name, model, lists.get(provider.name), rules))
+
+    head, _, rest = name.strip().partition("/")
+    if rest and head.lower() in providers:
+        return Served((target(providers[head.lower()], rest),), "qualified")
+    wanted = canonical(name)
+    listed = tuple(
+        target(provider, name.strip())
+        for provider in providers.values()
+        if any(canonical(facts.name) == wanted for facts in lists.get(provider.name) or ())
+    )
+    if listed:
+        return Served(listed, "listed")
+    matching = tuple(
+        target(provider, name.strip())
+        for provider in providers.values()
+        if any(fnmatchcase(wanted, pattern) for pattern in patterns.get(provider.kind, ()))
+    )
+    return Served(matching, "pattern")
+
+
+def _aliased(
+    rule: ModelRule, providers: Mapping[str, Provider], lists: Lists, rules: Mapping[str, ModelRule]
+) -> tuple[Target, ...]:
+    targets = []
+    for qualified in rule.targets:
+        head, _, model = qualified.partition("/")
+        if head in providers:
+            facts = resolve_facts(head, model, lists.get(head), rules)
+            targets.append(Target(providers[head], overlaid(facts, rule)))
+    return tuple(targets)

@@ -1,0 +1,144 @@
+"""What the outer rooms promise: codecs, dialects, transports, and the `Env` through which a stage meets them."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeAlias
+
+from attrs import field, frozen
+
+from pipeline.gate import Gate
+from pipeline.state.board import Snapshot
+from pipeline.values.events import Batch
+from pipeline.values.exchange import Losses, Record
+from pipeline.values.facts import QuotaSeen
+from pipeline.values.http import HttpRequest, ReplyHead
+from pipeline.values.messages import ChatRequest, EmbedRequest, Request
+from pipeline.values.problems import Problem
+from pipeline.values.secrets import Secret
+from pipeline.values.targets import ModelFacts, ModelRule, Provider, Target
+
+
+@frozen
+class Encoded:
+    """A request in a vendor's form, and what had to be lost on the way."""
+
+    http: HttpRequest
+    losses: Losses = ()
+
+
+@frozen
+class Codec:
+    """One vendor's wire language, as pure functions: no socket, no clock.
+
+    `encode(request, target)`: the unsigned request, or a Problem where this vendor cannot be asked that.
+    `sign(http, secret, epoch_s)`: the one reader of a secret.
+    `fresh(request)`: decoder state before the first byte of the reply to `request`.
+    `decode(state, bytes)`: any split of the bytes gives the same events; a Batch may be empty. After `Finished` or
+    `Failed` nothing more comes.
+    `finish(state)`: what the end of the bytes means: nothing if the end was already told, else `Finished` or `Failed`.
+    `classify(head, body)`: the Problem of a refused call (any status but 2xx); total. `body` may be cut at 64 KiB.
+    `quota(target name, head, now)`: what the rate-limit headers say, None if nothing. Monotonic `now`.
+    `list_models(provider)` and `models(body)`: the free call that lists models, and its answer read; () if unreadable.
+    It is the health probe as well.
+    `patterns`: shell patterns of model names that this vendor serves, for providers whose list is not known.
+    """
+
+    kind: str
+    encode: Callable[[ChatRequest | EmbedRequest, Target], Encoded | Problem]
+    sign: Callable[[HttpRequest, Secret, float], HttpRequest]
+    fresh: Callable[[ChatRequest | EmbedRequest], Any]
+    decode: Callable[[Any, bytes], tuple[Any, Batch]]
+    finish: Callable[[Any], Batch]
+    classify: Callable[[ReplyHead, bytes], Problem]
+    quota: Callable[[str, ReplyHead, float], QuotaSeen | None]
+    list_models: Callable[[Provider], HttpRequest]
+    models: Callable[[bytes], tuple[ModelFacts, ...]]
+    patterns: tuple[str, ...] = ()
+
+
+@frozen
+class Answer:
+    """A whole reply: status, headers, body."""
+
+    head: ReplyHead
+    body: bytes
+
+
+@frozen
+class Dialect:
+    """One client language on one route, the mirror of a codec; pure as well.
+
+    `name`: its wire format (`ollama.chat`, `openai.chat` ...), equal to the format of a `Source` or `Verbatim` that fits.
+    `read(http)`: the request, or a Problem to be answered by `refuse`.
+    `fresh(request, exchange id, epoch_s)`: state of writing a reply that begins at that wall-clock time.
+    `head(state)`: status and headers of a reply that went well.
+    `write(state, batch, elapsed_s)`: the bytes of a streamed reply for this batch; `Failed` becomes the protocol's own
+    error frame and the end. `elapsed_s` is counted from the exchange's arrival.
+    `collect(state, batches, elapsed_s)`: the whole reply that is not streamed; its last event is never `Failed`.
+    `refuse(problem, request | None, exchange id)`: the whole error answer, before anything was sent.
+    `keep_alive(state, elapsed_s)`: what may be sent while nothing has come yet.
+    """
+
+    name: str
+    read: Callable[[HttpRequest], Request | Problem]
+    fresh: Callable[[Request, str, float], Any]
+    head: Callable[[Any], ReplyHead]
+    write: Callable[[Any, Batch, float], tuple[Any, bytes]]
+    collect: Callable[[Any, tuple[Batch, ...], float], Answer]
+    refuse: Callable[[Problem, Request | None, str], Answer]
+    keep_alive: Callable[[Any, float], tuple[Any, bytes]]
+
+
+Read: TypeAlias = Callable[[], Awaitable[bytes | Problem]]
+
+
+@frozen
+class Reply:
+    """An upstream's reply whose head has come. `read` waits for more of the body: b"" is its end, a Problem the last."""
+
+    head: ReplyHead
+    read: Read
+
+
+class Transport(Protocol):
+    """Carries one call. Leaving the block, by whatever way, ends the call and closes its connection at once."""
+
+    def open(self, request: HttpRequest) -> AbstractAsyncContextManager[Reply | Problem]:
+        """Send `request`; the reply when its head is here, or why it could not be had.
+
+        Only connecting has a limit of its own; the caller cancels whatever else takes too long.
+        Problems: `connect`, `tls_invalid`, `write_or_reset`, `garbled`; `read` gives `stream_error` and `garbled`.
+        """
+        ...
+
+
+def always(name: str) -> bool:
+    """Where every model may be served."""
+    return True
+
+
+def no_record(record: Record) -> None:
+    """Where nobody keeps records."""
+
+
+@frozen
+class Env:
+    """All that a stage may reach. Clock and chance enter here and nowhere else.
+
+    `now`: monotonic seconds; `epoch`: wall clock, for records and signatures alone; `rolls(n)`: n floats in [0, 1).
+    `providers` by name, `codecs` by kind, `transports` by provider, `gates` by provider; `models`: `[models]`.
+    `allowed(name)`: whether the house may serve a model of that name. `keep`: where Records go.
+    """
+
+    now: Callable[[], float]
+    epoch: Callable[[], float]
+    rolls: Callable[[int], tuple[float, ...]]
+    snapshot: Callable[[], Snapshot]
+    providers: Mapping[str, Provider]
+    codecs: Mapping[str, Codec]
+    transports: Mapping[str, Transport]
+    gates: Mapping[str, Gate]
+    models: Mapping[str, ModelRule] = field(factory=dict)
+    allowed: Callable[[str], bool] = always
+    keep: Callable[[Record], None] = no_record
+

@@ -1,0 +1,350 @@
+"""All that is known about targets and providers at one moment, how a fact changes it, and the one place that holds it.
+
+Deciding reads a `Snapshot`; what happened is told to the `Board`. Between reading a snapshot and telling the fact that
+follows from it nobody waits, so choosing a target and counting the attempt are one step.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import assert_never
+
+import attrs
+from attrs import define, field, frozen
+
+from pipeline.state.breaker import DEFAULTS, Breaker, BreakerOptions, Verdict
+from pipeline.state.cooldown import ACCOUNT, LONGEST_HINT_S, Rest
+from pipeline.state.ewma import Ewma
+from pipeline.state.retry_budget import RetryBudget
+from pipeline.values.facts import (
+    Admitted,
+    AttemptEnded,
+    AttemptStarted,
+    Fact,
+    FirstToken,
+    ModelsListed,
+    Moved,
+    ProbeEnded,
+    QuotaSeen,
+)
+from pipeline.values.problems import RULES, Kind
+from pipeline.values.targets import ModelFacts
+
+IDLE_S = 600.0
+MOST_TARGETS = 4096
+
+DOWN_AFTER = 3
+UP_AFTER = 2
+# A provider that answered this lately is not taken out by its list call alone.
+SERVED_LATELY_S = 30.0
+
+HARD_FAILURE_S = 5.0
+
+# Failures of the way to a provider: they count against it as a whole and not only against one target.
+WAY_THERE = frozenset({Kind.CONNECT, Kind.TLS_INVALID, Kind.WRITE_OR_RESET})
+
+# A start is reckoned back from its end: the difference of two floats may miss it by their rounding.
+ROUNDING_S = 1e-6
+
+
+@frozen
+class TargetState:
+    """What is known of one target. Times are monotonic seconds; `last_used` None: never.
+
+    `latency`: whole attempts that went well; `ttft`: until the first content. `failed` counts attempts that ended in a
+    problem, whosever fault. `cooled_until`: the upstream wants to be left alone until then, the `cool_downs`-th time.
+    """
+
+    in_flight: int = 0
+    latency: Ewma = field(factory=Ewma)
+    ttft: Ewma = field(factory=Ewma)
+    breaker: Breaker = field(factory=Breaker)
+    started: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    last_verdict: Kind | None = None
+    last_used: float | None = None
+    cooled_until: float = 0.0
+    cool_downs: int = 0
+    quota: QuotaSeen | None = None
+
+
+@frozen
+class ProviderState:
+    """What is known of one provider. Times are monotonic seconds.
+
+    `healthy` None: unknown. `problem`: of the last check. `failures` and `successes`: checks in a row. `models` None:
+    never listed. `served_at`: its last good answer to an attempt. `breaker` counts the way there, `cooled_until` the
+    account: money and rights.
+    """
+
+    healthy: bool | None = None
+    checked_at: float | None = None
+    problem: Kind | None = None
+    in_flight: int = 0
+    models: tuple[ModelFacts, ...] | None = None
+    listed_at: float | None = None
+    failures: int = 0
+    successes: int = 0
+    served_at: float | None = None
+    breaker: Breaker = field(factory=Breaker)
+    cooled_until: float = 0.0
+    cool_downs: int = 0
+
+
+UNSEEN_TARGET = TargetState()
+UNSEEN_PROVIDER = ProviderState()
+
+
+@frozen
+class Snapshot:
+    """All that is known at one moment: `targets` by `provider/model`, `providers` by name."""
+
+    targets: Mapping[str, TargetState] = field(factory=dict)
+    providers: Mapping[str, ProviderState] = field(factory=dict)
+    retries: RetryBudget = field(factory=RetryBudget)
+
+    def target(self, name: str) -> TargetState:
+        """What is known of a target; the state of one never used where nothing is."""
+        return self.targets.get(name, UNSEEN_TARGET)
+
+    def provider(self, name: str) -> ProviderState:
+        """What is known of a provider; all unknown where nothing is."""
+        return self.providers.get(name, UNSEEN_PROVIDER)
+
+
+def provider_of(target: str) -> str:
+    """The name of the provider in `provider/model`."""
+    return target.partition("/")[0]
+
+
+def evolve(snapshot: Snapshot, fact: Fact, roll: float = 0.5, options: BreakerOptions = DEFAULTS) -> Snapshot:
+    """The snapshot after `fact`; the same one where it says nothing of targets or providers. `roll` is in [0, 1)."""
+    match fact:
+        case Moved() | Admitted():
+            return snapshot
+        case AttemptStarted():
+            return _started(snapshot, fact, options)
+        case FirstToken():
+            return _first_token(snapshot, fact, options)
+        case AttemptEnded():
+            return _ended(snapshot, fact, roll, options)
+        case QuotaSeen():
+            return _quota(snapshot, fact)
+        case ProbeEnded():
+            return _probed(snapshot, fact)
+        case ModelsListed():
+            return _listed(snapshot, fact)
+        case _:
+            assert_never(fact)
+
+
+def _with_target(snapshot: Snapshot, name: str, state: TargetState, now: float) -> Mapping[str, TargetState]:
+    targets = snapshot.targets if name in snapshot.targets else _kept(snapshot.targets, now)
+    return {**targets, name: state}
+
+
+def _kept(targets: Mapping[str, TargetState], now: float) -> Mapping[str, TargetState]:
+    """The targets worth remembering beside a new one: not those idle for long, and never too many."""
+    kept = {name: state for name, state in targets.items() if not _idle(state, now)}
+    while len(kept) >= MOST_TARGETS:
+        del kept[min(kept, key=lambda name: (kept[name].in_flight > 0, kept[name].last_used or 0.0))]
+    return kept
+
+
+def _idle(state: TargetState, now: float) -> bool:
+    quiet = state.last_used is None or now - state.last_used >= IDLE_S
+    return quiet and not state.in_flight and state.breaker.mode == "closed" and state.cooled_until <= now
+
+
+def _started(snapshot: Snapshot, fact: AttemptStarted, options: BreakerOptions) -> Snapshot:
+    target, name = snapshot.target(fact.target), provider_of(fact.target)
+    provider = snapshot.provider(name)
+    target = attrs.evolve(
+        target,
+        in_flight=target.in_flight + 1,
+        started=target.started + 1,
+        last_used=fact.at,
+        breaker=target.breaker.admit(fact.at, options)[0],
+    )
+    provider = attrs.evolve(
+        provider, in_flight=provider.in_flight + 1, breaker=provider.breaker.admit(fact.at, options)[0]
+    )
+    return Snapshot(
+        _with_target(snapshot, fact.target, target, fact.at),
+        {**snapshot.providers, name: provider},
+        snapshot.retries.started(name, extra=fact.number > 1, again=fact.again, now=fact.at),
+    )
+
+
+def _first_token(snapshot: Snapshot, fact: FirstToken, options: BreakerOptions) -> Snapshot:
+    target = snapshot.target(fact.target)
+    generation = _generation(target.breaker, fact)
+    target = attrs.evolve(
+        target,
+        ttft=target.ttft.seen(fact.after_s, fact.at),
+        breaker=target.breaker.delayed(fact.after_s, fact.at, generation, options),
+    )
+    return attrs.evolve(snapshot, targets=_with_target(snapshot, fact.target, target, fact.at))
+
+
+def _generation(breaker: Breaker, fact: FirstToken | AttemptEnded) -> int:
+    """An attempt belongs to the generation in which it began."""
+    return breaker.generation_of(fact.at - fact.after_s + ROUNDING_S)
+
+
+def _ended(snapshot: Snapshot, fact: AttemptEnded, roll: float, options: BreakerOptions) -> Snapshot:
+    """An attempt that was forgotten meanwhile has none in flight to take off. One that we ended has no verdict."""
+    signal: Verdict = "ok" if fact.verdict is None else RULES[fact.verdict].signal
+    if fact.cancelled:
+        signal = "neutral"
+    name, target = provider_of(fact.target), snapshot.target(fact.target)
+    latency, ttft = _durations(target, fact, signal)
+    rest = _rested(Rest(target.cooled_until, target.cool_downs), fact, signal, roll)
+    target = attrs.evolve(
+        target,
+        in_flight=max(0, target.in_flight - 1),
+        latency=latency,
+        ttft=ttft,
+        breaker=_recorded(target.breaker, signal, fact, roll, options),
+        succeeded=target.succeeded + (signal == "ok"),
+        failed=target.failed + (fact.verdict is not None and not fact.cancelled),
+        last_verdict=target.last_verdict if fact.cancelled else fact.verdict,
+        last_used=fact.at,
+        cooled_until=rest.until,
+        cool_downs=rest.times,
+    )
+    targets = _with_target(snapshot, fact.target, target, fact.at)
+    provider = _answered(snapshot.provider(name), targets, fact, signal, roll, options)
+    retries = snapshot.retries
+    if not fact.cancelled:
+        retries = retries.ended(signal == "hard", fact.at)
+    return Snapshot(targets, {**snapshot.providers, name: provider}, retries)
+
+
+def _recorded(
+    breaker: Breaker,
+    verdict: Verdict,
+    fact: AttemptEnded,
+    roll: float,
+    options: BreakerOptions,
+    ratio: bool = True,
+) -> Breaker:
+    generation = _generation(breaker, fact)
+    return breaker.record(verdict, fact.at, generation, roll, fact.retry_after, ratio, options)
+
+
+def _durations(target: TargetState, fact: AttemptEnded, signal: Verdict) -> tuple[Ewma, Ewma]:
+    """Latency and TTFT after an attempt. A failure counts as slow, else the fastest to fail would look best."""
+    latency, ttft, now = target.latency, target.ttft, fact.at
+    if signal == "ok" or (fact.cancelled and fact.after_s > latency.read(now)):
+        return latency.seen(fact.after_s, now), ttft
+    if signal == "hard":
+        penalty = HARD_FAILURE_S
+    elif signal == "cool_down" and fact.retry_after is not None:
+        penalty = min(fact.retry_after, LONGEST_HINT_S)
+    else:
+        return latency, ttft
+    return (
+        latency.seen(max(latency.read(now), penalty), now),
+        ttft.seen(max(ttft.read(now), penalty), now),
+    )
+
+
+def _rested(rest: Rest, fact: AttemptEnded, signal: Verdict, roll: float) -> Rest:
+    if fact.verdict is not None and signal == "cool_down":
+        return rest.asked(fact.verdict, fact.at, fact.retry_after, roll)
+    return rest.forgotten(fact.at) if signal == "ok" else rest
+
+
+def _answered(
+    provider: ProviderState,
+    targets: Mapping[str, TargetState],
+    fact: AttemptEnded,
+    signal: Verdict,
+    roll: float,
+    options: BreakerOptions,
+) -> ProviderState:
+    """The provider after an attempt at one of its targets: only what concerns all of them counts against it."""
+    way_there, account = fact.verdict in WAY_THERE, fact.verdict in ACCOUNT
+    verdict: Verdict = signal if signal == "ok" or way_there else "neutral"
+    ratio = way_there and _several_fail(targets, fact)
+    rest = Rest(provider.cooled_until, provider.cool_downs)
+    if signal == "ok" or account:
+        rest = _rested(rest, fact, signal, roll)
+    return attrs.evolve(
+        provider,
+        in_flight=max(0, provider.in_flight - 1),
+        breaker=_recorded(provider.breaker, verdict, fact, roll, options, ratio),
+        served_at=fact.at if signal == "ok" else provider.served_at,
+        cooled_until=rest.until,
+        cool_downs=rest.times,
+    )
+
+
+def _several_fail(targets: Mapping[str, TargetState], fact: AttemptEnded) -> bool:
+    """Whether at least two targets of the provider fail: one alone is the target's own trouble."""
+    name = provider_of(fact.target)
+    failing = (
+        state.breaker.failing(fact.at) for target, state in targets.items() if provider_of(target) == name
+    )
+    return sum(failing) >= 2
+
+
+def _quota(snapshot: Snapshot, fact: QuotaSeen) -> Snapshot:
+    """Nothing left means rest until there is again."""
+    target = attrs.evolve(snapshot.target(fact.target), quota=fact)
+    for left, reset_s in ((fact.requests, fact.requests_reset_s), (fact.tokens, fact.tokens_reset_s)):
+        if left == 0 and reset_s is not None:
+            until = fact.at + min(reset_s, LONGEST_HINT_S)
+            target = attrs.evolve(target, cooled_until=max(target.cooled_until, until))
+    return attrs.evolve(snapshot, targets=_with_target(snapshot, fact.target, target, fact.at))
+
+
+def _listed(snapshot: Snapshot, fact: ModelsListed) -> Snapshot:
+    provider = attrs.evolve(snapshot.provider(fact.provider), models=fact.models, listed_at=fact.at)
+    return attrs.evolve(snapshot, providers={**snapshot.providers, fact.provider: provider})
+
+
+def _probed(snapshot: Snapshot, fact: ProbeEnded) -> Snapshot:
+    provider = attrs.evolve(snapshot.provider(fact.provider), checked_at=fact.at, problem=fact.problem)
+    checked = _found_well(provider, fact) if fact.problem is None else _found_ill(provider, fact)
+    return attrs.evolve(snapshot, providers={**snapshot.providers, fact.provider: checked})
+
+
+def _found_well(provider: ProviderState, fact: ProbeEnded) -> ProviderState:
+    """A first good check tells what is unknown; after a bad time it takes two."""
+    successes = provider.successes + 1
+    healthy = provider.healthy is not False or successes >= UP_AFTER
+    return attrs.evolve(
+        provider, healthy=healthy, successes=successes, failures=0, breaker=provider.breaker.eased(fact.at)
+    )
+
+
+def _found_ill(provider: ProviderState, fact: ProbeEnded) -> ProviderState:
+    failures = provider.failures + 1
+    serves = provider.served_at is not None and fact.at - provider.served_at < SERVED_LATELY_S
+    down = failures >= DOWN_AFTER and not serves
+    return attrs.evolve(provider, healthy=False if down else provider.healthy, failures=failures, successes=0)
+
+
+def _always_the_middle(count: int) -> tuple[float, ...]:
+    """Rolls for where nothing needs to be spread."""
+    return (0.5,) * count
+
+
+@define(eq=False)
+class Board:
+    """Holds the newest snapshot, and alone assigns it. `rolls(n)` gives n floats in [0, 1)."""
+
+    rolls: Callable[[int], tuple[float, ...]] = _always_the_middle
+    options: BreakerOptions = DEFAULTS
+    _newest: Snapshot = field(factory=Snapshot, init=False)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """All that is known now."""
+        return self._newest
+
+    def tell(self, fact: Fact) -> None:
+        """Take in what happened. Never waits."""
+        roll = self.rolls(1)[0] if isinstance(fact, AttemptEnded) and fact.verdict is not None else 0.0
+        self._newest = evolve(self._newest, fact, roll, self.options)

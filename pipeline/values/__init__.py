@@ -1,0 +1,1 @@
+"""Frozen values: what goes in, what comes out, what happened."""

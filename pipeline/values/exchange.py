@@ -1,0 +1,139 @@
+"""One request with all that becomes of it."""
+
+from enum import StrEnum
+from typing import TypeAlias
+
+from attrs import frozen
+
+from pipeline.values.events import Usage
+from pipeline.values.messages import Request
+from pipeline.values.problems import Kind, Outcome
+from pipeline.values.targets import Target
+
+
+class Priority(StrEnum):
+    """Classes of waiting, most urgent first."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+@frozen
+class Caller:
+    """Who asks. `key` is the id of the key that was shown, None for an open house."""
+
+    key: str | None = None
+
+
+@frozen
+class Preference:
+    """`X-Provider`: providers to be tried first, in this order; `only` forbids all others."""
+
+    providers: tuple[str, ...] = ()
+    only: bool = False
+
+
+@frozen
+class Candidate:
+    """A target that could serve. Lower `score` first; `why` is for people."""
+
+    target: Target
+    score: float
+    why: str
+
+
+@frozen
+class Plan:
+    """Candidates in the order they will be asked, and the strategy that ordered them."""
+
+    candidates: tuple[Candidate, ...]
+    strategy: str
+
+
+@frozen
+class Exchange:
+    """One request on its way. `arrived` and `deadline` are monotonic seconds; `dialect` is the client's wire language.
+
+    `strict`: refuse rather than lose something the client asked for.
+    """
+
+    id: str
+    request: Request
+    dialect: str
+    arrived: float
+    deadline: float
+    caller: Caller = Caller()
+    preference: Preference = Preference()
+    priority: Priority = Priority.NORMAL
+    strict: bool = False
+    plan: Plan | None = None
+
+
+class How(StrEnum):
+    """How something of the request was lost.
+
+    `MOOT`: it concerns an engine the target does not have (memory, threads, keeping a model loaded): nothing changes.
+    """
+
+    DROPPED = "dropped"
+    APPROXIMATED = "approximated"
+    EMULATED = "emulated"
+    MOOT = "moot"
+
+
+@frozen
+class Loss:
+    """One field of the request that the target could not be told as it was."""
+
+    field: str
+    how: How
+
+
+Losses: TypeAlias = tuple[Loss, ...]
+
+
+@frozen
+class Attempt:
+    """One try at one target. Times are monotonic seconds; `verdict` None: it went well.
+
+    `first` is when the first content came, None if none came. `committed`: its content reached the client. `cancelled`:
+    we ended it ourselves.
+    """
+
+    number: int
+    target: str
+    started: float
+    ended: float | None = None
+    first: float | None = None
+    verdict: Kind | None = None
+    committed: bool = False
+    cancelled: bool = False
+
+
+@frozen
+class Record:
+    """What became of one exchange; closed exactly once. `at` is epoch seconds, durations are seconds.
+
+    `served` is `provider/model` of the attempt whose content the client got. `problem` is the kind the client was told.
+    """
+
+    id: str
+    at: float
+    caller: str | None
+    dialect: str
+    operation: str
+    model: str
+    stream: bool
+    outcome: Outcome
+    problem: Kind | None
+    status: int | None
+    served: str | None
+    attempts: tuple[Attempt, ...]
+    losses: Losses
+    usage: Usage
+    queued_s: float
+    ttft_s: float | None
+    duration_s: float
+    strategy: str | None = None

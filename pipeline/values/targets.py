@@ -1,0 +1,86 @@
+"""Who can answer: providers, their models, and what is known of these."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from pipeline.values.secrets import Secret
+
+Capability: TypeAlias = Literal["completion", "tools", "vision", "thinking", "embedding", "insert", "audio", "image"]
+
+
+@frozen
+class Provider:
+    """One vendor account. `kind` names its codec; `secret` is bound to `base_url`.
+
+    `timeout_s`: the longest wait for the first content, and for a whole reply that is not streamed. `priority`: lower
+    is asked first. `max_concurrent`: permits. `transport`: which client carries its calls (`simulator` answers in
+    process).
+    `settings`: what only this kind has (`api_version`, `region` ...), as its codec reads it.
+    """
+
+    name: str
+    kind: str
+    base_url: str
+    secret: Secret = field(factory=Secret)
+    timeout_s: float = 300.0
+    priority: int = 10
+    max_concurrent: int = 100
+    transport: Literal["http", "httpx", "simulator"] = "http"
+    settings: Mapping[str, Any] = field(factory=dict, hash=False)
+
+
+@frozen
+class ModelFacts:
+    """What is known of one model at one provider. None: not known, never a guess.
+
+    `name` is the provider's own. `capabilities` None: try and see. `context_length` and `embedding_length` are tokens
+    and numbers. `family`, `parameter_size`, `quantization`, `size` (bytes), `digest` and `modified_at` (RFC 3339) are
+    told by providers that know them.
+    """
+
+    name: str
+    capabilities: frozenset[Capability] | None = None
+    context_length: int | None = None
+    embedding_length: int | None = None
+    family: str | None = None
+    parameter_size: str | None = None
+    quantization: str | None = None
+    size: int | None = None
+    digest: str | None = None
+    modified_at: str | None = None
+
+
+@frozen
+class Target:
+    """One model at one provider: what an attempt is made at."""
+
+    provider: Provider
+    facts: ModelFacts
+
+    @property
+    def model(self) -> str:
+        """The provider's own name of the model."""
+        return self.facts.name
+
+    @property
+    def name(self) -> str:
+        """`provider/model`, unique in the house."""
+        return f"{self.provider.name}/{self.facts.name}"
+
+
+@frozen
+class ModelRule:
+    """`[models.NAME]`: an alias (`targets` given) or facts that override what is known of a model of that name.
+
+    `targets`: "provider/its own model name", in order. `fallback`: names of other models, when all targets have failed.
+    """
+
+    targets: tuple[str, ...] = ()
+    fallback: tuple[str, ...] = ()
+    capabilities: frozenset[Capability] | None = None
+    context_length: int | None = None
+    embedding_length: int | None = None
+    family: str | None = None
+    parameter_size: str | None = None

@@ -1,0 +1,209 @@
+"""attempt: one try at one target, from the encoded request to the last event.
+
+Until the first content nothing reaches the client, so a failure is only the end of this attempt; after it a failure is
+the end of the exchange. One cancel scope holds all limits of time: its deadline is moved, never a new scope opened, as
+the reply goes from phase to phase.
+"""
+
+import math
+
+import trio
+from attrs import define, evolve, field
+
+from pipeline.ports import Codec, Encoded, Env, Reply
+from pipeline.protocol import Wire
+from pipeline.values.events import Batch, Event, Failed, Finished, Started, joined
+from pipeline.values.exchange import Candidate, Exchange, How, Losses
+from pipeline.values.facts import AttemptEnded, AttemptStarted, FirstToken
+from pipeline.values.messages import ChatRequest, EmbedRequest
+from pipeline.values.problems import Kind, Problem
+from stages.moves import CallOptions
+
+# A refusal's body is read this far to be classified.
+REFUSAL_BYTES = 64 * 1024
+# The idle limit is moved at most this often, in seconds: a deadline per chunk would cost more than the chunk.
+REFRESH_S = 1.0
+
+
+@define(eq=False)
+class Attempt:
+    """One try. `problem` is why it failed, `called` whether the upstream was asked, `committed` whether the client has content."""
+
+    number: int
+    exchange: Exchange
+    candidate: Candidate
+    options: CallOptions
+    env: Env
+    wire: Wire
+    problem: Problem | None = field(default=None, init=False)
+    called: bool = field(default=False, init=False)
+    committed: bool = field(default=False, init=False)
+    _ended: bool = field(default=False, init=False)
+    _started: float = field(default=0.0, init=False)
+
+    async def run(self) -> None:
+        """Make the attempt; afterwards the fields say what became of it."""
+        target = self.candidate.target
+        request = self.exchange.request
+        assert isinstance(request, ChatRequest | EmbedRequest)
+        codec = self.env.codecs[target.provider.kind]
+        encoded = codec.encode(request, target)
+        if isinstance(encoded, Problem):
+            self._fail(encoded)
+            return
+        if self.exchange.strict and (lost := _lost(encoded.losses)):
+            self._fail(Problem(Kind.LOSSY, f"no provider can be told all of this request; lost: {lost}", lost))
+            return
+        patience_s = min(self.options.permit_timeout, max(0.0, self.exchange.deadline - self.env.now()))
+        async with self.env.gates[target.provider.name].hold(patience_s) as waited:
+            if isinstance(waited, Problem):
+                self._fail(Problem(Kind.LOCAL_LIMIT, waited.detail, retry_after=waited.retry_after))
+                return
+            await self._call(codec, encoded, request)
+
+    async def _call(self, codec: Codec, encoded: Encoded, request: ChatRequest | EmbedRequest) -> None:
+        target = self.candidate.target
+        self.called = True
+        self._started = self.env.now()
+        self.wire.tell(AttemptStarted(self.number, target.name, self._started, encoded.losses))
+        http = codec.sign(encoded.http, target.provider.secret, self.env.epoch())
+        transport = self.env.transports[target.provider.name]
+        try:
+            with trio.CancelScope() as scope:
+                self._allow(scope, self.options.headers_timeout if request.stream else target.provider.timeout_s)
+                async with transport.open(http) as reply:
+                    if isinstance(reply, Problem):
+                        self._fail(reply)
+                    elif not 200 <= reply.head.status < 300:
+                        self._fail(codec.classify(reply.head, await _refusal(reply)))
+                    else:
+                        await self._stream(codec, reply, request, scope)
+            if scope.cancelled_caught and not self._ended:
+                self._fail(self._late(request))
+        finally:
+            self._tell_end()
+        if self.committed and self.problem is not None:
+            await self.wire.emit(Batch((Failed(self.problem),)))
+
+    async def _stream(
+        self, codec: Codec, reply: Reply, request: ChatRequest | EmbedRequest, scope: trio.CancelScope
+    ) -> None:
+        """Read the reply to its end: what comes before the first content is held back, then all is handed on."""
+        target = self.candidate.target
+        if (quota := codec.quota(target.name, reply.head, self.env.now())) is not None:
+            self.wire.tell(quota)
+        self._allow(scope, target.provider.timeout_s)
+        state = codec.fresh(request)
+        held: list[Batch] = []
+        refreshed = -math.inf
+        while True:
+            data = await reply.read()
+            if isinstance(data, Problem):
+                batch = Batch((Failed(data),))
+            elif data:
+                state, batch = codec.decode(state, data)
+            else:
+                batch = codec.finish(state)
+            ended = self._end_of(batch)
+            if not self.committed:
+                held.append(self._named(batch))
+                if batch.content:
+                    self._commit()
+                    batch = joined(held)
+                elif ended:
+                    return
+                else:
+                    continue
+            if ended:
+                scope.deadline = math.inf
+            elif (now := self.env.now()) - refreshed > REFRESH_S:
+                refreshed = now
+                self._idle(scope, now)
+            await self._hand_on(batch)
+            if ended:
+                return
+
+    def _named(self, batch: Batch) -> Batch:
+        """The batch with the name that the target was asked by in its `Started`."""
+        asked = self.candidate.target.model
+        events: tuple[Event, ...] = tuple(
+            evolve(event, asked=asked) if isinstance(event, Started) else event for event in batch.events
+        )
+        return Batch(events, batch.verbatim)
+
+    def _end_of(self, batch: Batch) -> bool:
+        """Whether the reply has ended with this batch; fixes the verdict."""
+        last = batch.events[-1] if batch.events else None
+        if isinstance(last, Failed):
+            self._fail(last.problem if self.committed or batch.content else _unbegun(last.problem))
+        self._ended = isinstance(last, Failed | Finished)
+        return self._ended
+
+    async def _hand_on(self, batch: Batch) -> None:
+        # A failure is emitted once the connection is closed and the verdict told, so it is cut off here.
+        if self.problem is not None:
+            batch = Batch(batch.events[:-1])
+        if batch.events or batch.verbatim:
+            await self.wire.emit(batch)
+
+    def _commit(self) -> None:
+        now = self.env.now()
+        self.committed = True
+        self.wire.tell(FirstToken(self.number, self.candidate.target.name, now, now - self._started))
+
+    def _fail(self, problem: Problem) -> None:
+        self.problem = problem.at(self.candidate.target.name)
+
+    def _allow(self, scope: trio.CancelScope, limit_s: float) -> None:
+        """Let the phase that ends `limit_s` after the attempt's start take its time, but no more than the exchange has."""
+        scope.deadline = min(self._started + limit_s, self.exchange.deadline)
+
+    def _idle(self, scope: trio.CancelScope, now: float) -> None:
+        end = min(self._started + self.options.stream_timeout, self.exchange.deadline)
+        scope.deadline = min(now + self.options.idle_timeout, end)
+
+    def _late(self, request: ChatRequest | EmbedRequest) -> Problem:
+        """Which limit has passed."""
+        if self.env.now() >= self.exchange.deadline:
+            return Problem(Kind.DEADLINE, "the request's own time ran out")
+        if self.committed:
+            return Problem(Kind.STREAM_ERROR, "the provider fell silent in the middle of its answer")
+        if request.stream:
+            return Problem(Kind.FIRST_BYTE, "the provider did not begin its answer in time")
+        return Problem(Kind.TOTAL, "the provider did not answer in time")
+
+    def _tell_end(self) -> None:
+        now = self.env.now()
+        problem = self.problem
+        self.wire.tell(
+            AttemptEnded(
+                self.number,
+                self.candidate.target.name,
+                now,
+                now - self._started,
+                verdict=problem.kind if problem else None,
+                cancelled=problem is None and not self._ended,
+                retry_after=problem.retry_after if problem else None,
+            )
+        )
+
+
+def _unbegun(problem: Problem) -> Problem:
+    """A stream that broke before its first content: to the client nothing was lost, so another may be asked."""
+    return evolve(problem, kind=Kind.WRITE_OR_RESET) if problem.kind is Kind.STREAM_ERROR else problem
+
+
+def _lost(losses: Losses) -> str:
+    """The names of what matters among `losses`, for people."""
+    return ", ".join(loss.field for loss in losses if loss.how is not How.MOOT)
+
+
+async def _refusal(reply: Reply) -> bytes:
+    """The body of a refusal, as far as it helps."""
+    body = bytearray()
+    while len(body) < REFUSAL_BYTES:
+        data = await reply.read()
+        if isinstance(data, Problem) or not data:
+            break
+        body += data
+    return bytes(body[:REFUSAL_BYTES])

@@ -1,0 +1,52 @@
+import json
+
+import pytest
+
+from adapters.errors import error_body, json_type
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "form"),
+    [
+        pytest.param("/api/show", 413, {"error": "no"}, id="ollama's routes: one string"),
+        pytest.param("/health", 500, {"error": "no"}, id="our own routes too"),
+        pytest.param(
+            "/v1/models/x",
+            404,
+            {"error": {"message": "no", "type": "not_found_error", "param": None, "code": None}},
+            id="openai's routes: an object",
+        ),
+        pytest.param(
+            "/v1/chat/completions",
+            500,
+            {"error": {"message": "no", "type": "api_error", "param": None, "code": None}},
+            id="a fault of ours is an api_error there",
+        ),
+        pytest.param(
+            "/v1/messages",
+            413,
+            {"type": "error", "error": {"type": "request_too_large", "message": "no"}, "request_id": "r1"},
+            id="anthropic's route: its own types, and the request id",
+        ),
+        pytest.param(
+            "/v1/messages/count_tokens",
+            400,
+            {"type": "error", "error": {"type": "invalid_request_error", "message": "no"}, "request_id": "r1"},
+            id="what stands below it too",
+        ),
+    ],
+)
+def test_an_error_has_the_form_of_its_routes(path, status, form):
+    assert json.loads(error_body(path, status, "no", "r1")) == form
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        pytest.param("/api/tags", "application/json; charset=utf-8", id="ollama names the charset"),
+        pytest.param("/v1/models", "application/json", id="openai does not"),
+        pytest.param("/v1/messages", "application/json", id="anthropic does not"),
+    ],
+)
+def test_json_is_announced_as_its_family_does(path, expected):
+    assert json_type(path) == expected

@@ -1,0 +1,180 @@
+"""route: who can serve, in what order, and why nobody can."""
+
+import pytest
+from attrs import evolve
+
+from pipeline.names import permits, who_serves
+from pipeline.protocol import Wire
+from pipeline.state.board import ProviderState, Snapshot, TargetState
+from pipeline.values.events import Failed
+from pipeline.values.exchange import Preference
+from pipeline.values.messages import EmbedRequest, Image, LoadRequest, Message, Prompt, Role, Thinking, Tool
+from pipeline.values.problems import Kind, Problem
+from pipeline.values.targets import ModelFacts, ModelRule
+from stages.route import ENTRY, House, RouteOptions, lacking, needs_of, plan_for
+from tests.kit import Ear, Stand, exchange, provider, request
+
+OPENAI = provider("openai", kind="openai", priority=2)
+LOCAL = provider("local", kind="ollama", priority=1)
+PROVIDERS = {"openai": OPENAI, "local": LOCAL}
+PATTERNS = {"openai": ("gpt-*",), "ollama": ("llama*", "gpt-oss*")}
+LISTS = {
+    "openai": (ModelFacts("gpt-4o"), ModelFacts("shared")),
+    "local": (
+        ModelFacts("llama3:latest", frozenset({"completion", "tools"}), 8192),
+        ModelFacts("Shared", frozenset({"completion", "thinking"})),
+        ModelFacts("nomic", frozenset({"embedding"})),
+    ),
+}
+RULES = {
+    "fast": ModelRule(targets=("openai/gpt-4o-mini", "local/llama3", "gone/x"), capabilities=frozenset({"completion"})),
+    "gpt-4o": ModelRule(capabilities=frozenset({"completion", "vision"}), context_length=128000),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "why"),
+    [
+        pytest.param("fast", ["openai/gpt-4o-mini", "local/llama3:latest"], "alias", id="an alias names its targets in order"),
+        pytest.param("FAST:latest", ["openai/gpt-4o-mini", "local/llama3:latest"], "alias", id="an alias however spelt"),
+        pytest.param("openai/whatever/x", ["openai/whatever/x"], "qualified", id="a name qualified by its provider"),
+        pytest.param("vendor/x", [], "pattern", id="a first part that is no provider is part of the name"),
+        pytest.param("llama3", ["local/llama3:latest"], "listed", id="listed, without its tag"),
+        pytest.param("SHARED", ["openai/shared", "local/Shared"], "listed", id="listed by two"),
+        pytest.param("gpt-9", ["openai/gpt-9"], "pattern", id="not listed, but of a family"),
+        pytest.param("zz", [], "pattern", id="nobody's"),
+    ],
+)
+def test_who_serves_a_name(name, expected, why):
+    served = who_serves(name, PROVIDERS, LISTS, RULES, PATTERNS)
+    assert [target.name for target in served.targets] == expected
+    assert served.why == why
+
+
+def test_facts_of_the_configuration_lie_over_those_of_the_list():
+    (target,) = who_serves("gpt-4o", PROVIDERS, LISTS, RULES, PATTERNS).targets
+    assert target.facts.context_length == 128000
+    assert target.facts.capabilities == {"completion", "vision"}
+
+
+@pytest.mark.parametrize(
+    ("patterns", "name", "expected"),
+    [
+        pytest.param((), "x", True, id="no filter admits all"),
+        pytest.param(("gpt-*",), "GPT-4o:latest", True, id="a pattern admits"),
+        pytest.param(("gpt-*",), "llama3", False, id="what no pattern names is out"),
+        pytest.param(("gpt-*", "!gpt-4"), "gpt-4", False, id="the last that fits decides"),
+        pytest.param(("!gpt-4", "gpt-*"), "gpt-4", True, id="also the other way round"),
+        pytest.param(("!llama*",), "gpt-4", True, id="only exclusions admit the rest"),
+    ],
+)
+def test_the_filter_of_names(patterns, name, expected):
+    assert permits(patterns)(name) is expected
+
+
+TOOL = Tool("f")
+IMAGE = Message(Role.USER, (Image(data="aGk="),))
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        pytest.param(request(), ("completion",), id="a conversation"),
+        pytest.param(request(tools=(TOOL,)), ("completion", "tools"), id="tools"),
+        pytest.param(request(thinking=Thinking(True)), ("thinking", "completion"), id="thinking switched on"),
+        pytest.param(request(thinking=Thinking(False)), ("completion",), id="thinking switched off needs nothing"),
+        pytest.param(request(messages=(IMAGE,)), ("completion", "vision"), id="a picture"),
+        pytest.param(request(prompt=Prompt("a", suffix="b")), ("completion", "insert"), id="a gap to fill"),
+        pytest.param(EmbedRequest("m", ("x",)), ("embedding",), id="an embedding"),
+        pytest.param(LoadRequest("m"), (), id="loading needs nothing"),
+    ],
+)
+def test_what_a_request_needs(asked, expected):
+    assert needs_of(asked) == expected
+
+
+def plan(asked, snapshot=None, options=None, **changes):
+    snapshot = snapshot or Snapshot(providers={name: ProviderState(models=LISTS[name]) for name in LISTS})
+    house = House(PROVIDERS, RULES, PATTERNS)
+    return plan_for(exchange(request=asked, **changes), snapshot, 100.0, options or RouteOptions(), house)
+
+
+def names(planned):
+    return [candidate.target.name for candidate in planned.plan.candidates]
+
+
+def named(model, **changes):
+    return evolve(request(**changes), model=model)
+
+
+def test_priority_orders_candidates():
+    assert names(plan(named("shared"))) == ["local/Shared", "openai/shared"]
+
+
+def test_the_preferred_provider_comes_first_and_the_rest_stays():
+    assert names(plan(named("shared"), preference=Preference(("openai",)))) == ["openai/shared", "local/Shared"]
+
+
+def test_only_forbids_the_rest():
+    assert names(plan(named("shared"), preference=Preference(("openai",), only=True))) == ["openai/shared"]
+    refused = plan(named("llama3"), preference=Preference(("openai",), only=True))
+    assert isinstance(refused, Problem)
+    assert refused.kind is Kind.UNKNOWN_MODEL
+
+
+def test_without_balancing_there_is_one_candidate():
+    assert names(plan(named("shared"), options=RouteOptions(load_balancing=False))) == ["local/Shared"]
+
+
+def test_who_is_known_to_lack_what_is_needed_is_out():
+    assert names(plan(named("shared", tools=(TOOL,)))) == ["openai/shared"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "subject"),
+    [
+        pytest.param(named("zz"), Kind.UNKNOWN_MODEL, "zz", id="a model nobody serves"),
+        pytest.param(named("llama3", thinking=Thinking(True)), Kind.UNSUPPORTED, "thinking", id="a model that cannot think"),
+        pytest.param(named("nomic"), Kind.UNSUPPORTED, "completion", id="an embedding model asked to talk"),
+        pytest.param(EmbedRequest("llama3", ("x",)), Kind.UNSUPPORTED, "embedding", id="a model that cannot embed"),
+    ],
+)
+def test_refusals_name_what_is_missing(asked, kind, subject):
+    refused = plan(asked)
+    assert isinstance(refused, Problem)
+    assert (refused.kind, refused.subject) == (kind, subject)
+
+
+def test_the_unwell_are_asked_last():
+    lists = {name: ProviderState(models=LISTS[name]) for name in LISTS}
+    down = Snapshot(providers={**lists, "local": evolve(lists["local"], healthy=False)})
+    assert names(plan(named("shared"), down)) == ["openai/shared", "local/Shared"]
+    cooling = Snapshot({"local/Shared": TargetState(cooled_until=200.0)}, lists)
+    assert names(plan(named("shared"), cooling)) == ["openai/shared", "local/Shared"]
+
+
+def test_what_is_not_known_is_tried():
+    (target,) = who_serves("gpt-9", PROVIDERS, LISTS, RULES, PATTERNS).targets
+    assert lacking(target, ("completion", "tools")) is None
+
+
+async def test_the_stage_runs_alone_with_a_stub_and_a_list():
+    seen = []
+
+    async def stub(exchange, wire: Wire) -> None:
+        seen.append(exchange.plan)
+
+    stage = ENTRY.build(RouteOptions(), Stand({"a": []}).env)
+    ear = Ear()
+    await stage(stub)(exchange(), ear.wire)
+    assert [candidate.target.name for candidate in seen[0].candidates] == ["a/m"]
+    assert ear.events == ()
+
+
+async def test_a_refusal_by_the_stage_is_an_event():
+    stand = Stand({})
+    ear = Ear()
+    await ENTRY.build(RouteOptions(), stand.env)(None)(exchange(), ear.wire)
+    (event,) = ear.events
+    assert isinstance(event, Failed)
+    assert event.problem.kind is Kind.UNKNOWN_MODEL
