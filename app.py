@@ -28,7 +28,7 @@ from adapters.asgi import App, Receive, Scope, Send
 from adapters.banner import Opening, banner
 from adapters.dialects import DIALECTS
 from adapters.edge import Edge, data_plane
-from adapters.guard import HOP, Guard, guarded, is_loopback, origins_pattern
+from adapters.guard import Guard, guarded, is_loopback, origins_pattern
 from adapters.health import condition
 from adapters.house import House
 from adapters.ledger import Ledger
@@ -62,6 +62,11 @@ PRODUCTION_GRACE_S = 5.0
 DEMO_NOTICE = "the demo provider only demonstrates; name a real one, such as OPENAI_API_KEY=..., and start again"
 
 log = logging.getLogger("ollama_proxy")
+
+
+def rolls(count: int) -> tuple[float, ...]:
+    """Chance: it spreads load and guards nothing."""
+    return tuple(random.random() for _ in range(count))  # noqa: S311
 
 
 class OpenCatalog(Mapping[str, Entry]):
@@ -133,9 +138,9 @@ class Assembled:
 def assembled(config: Config) -> Assembled:
     """All parts of the house, from its configuration."""
     instance = secrets.token_hex(8)
-    board, lifecycle = Board(), Lifecycle()
+    board, lifecycle = Board(rolls), Lifecycle()
     ledger = Ledger(SqliteStore(Path(config.server.data_dir) / "usage.db"))
-    env = environment(config, board, ledger, instance)
+    env = environment(config, board, ledger)
     services = services_of(config, env)
     house = House(
         env=env,
@@ -156,6 +161,7 @@ def assembled(config: Config) -> Assembled:
         epoch=time.time,
         tell=board.tell,
         max_body_bytes=config.server.max_body_bytes,
+        instance=instance,
         strict=config.fidelity_strict,
     )
     guard = Guard(
@@ -169,22 +175,21 @@ def assembled(config: Config) -> Assembled:
     return Assembled(config, env, board, ledger, lifecycle, house, application)
 
 
-def environment(config: Config, board: Board, ledger: Ledger, instance: str) -> Env:
+def environment(config: Config, board: Board, ledger: Ledger) -> Env:
     """What the stages may reach."""
     demo = {DEMO_PROVIDER.name: DEMO_PROVIDER} if config.demo else {}
     providers = {provider.name: provider for provider in config.providers} | demo
     context = ssl.create_default_context()
-    hop = {HOP: instance}
 
     def transport(provider: Provider) -> Transport:
         if provider.transport == "simulator":
             return SimulatorTransport(demo_scenario())
-        return httpx_transport(hop, context)
+        return httpx_transport(context)
 
     return Env(
         now=trio.current_time,
         epoch=time.time,
-        rolls=lambda count: tuple(random.random() for _ in range(count)),  # noqa: S311  spreads load, guards nothing
+        rolls=rolls,
         snapshot=lambda: board.snapshot,
         providers=providers,
         codecs=CODECS,

@@ -1,16 +1,18 @@
 """The control plane: everything that is not a model call, on QuartTrio. Only bindings stand here.
 
 What is answered is made by pure functions of one snapshot (`listing`, `health`, `management`); a handler reads the
-request, asks one of them and wraps the answer. Handlers are `async` because Quart runs others in threads.
+request, asks one of them and wraps the answer.
 """
 
 import re
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import orjson
+import trio
 from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -37,7 +39,7 @@ WORDS = {
     500: "the gateway failed; its log says why",
 }
 
-Handler: TypeAlias = Callable[..., Awaitable[Response]]
+Handler: TypeAlias = Callable[..., Response] | Callable[..., Awaitable[Response]]
 
 
 def control_plane(house: House) -> App:
@@ -52,9 +54,20 @@ def control_plane(house: House) -> App:
     )
     app.url_map.merge_slashes = False
     for rule, methods, handler in ROUTES:
-        app.add_url_rule(rule, f"{methods[0]} {rule}", partial(handler, house), methods=methods)
-    app.register_error_handler(HTTPException, partial(refused, house))
+        app.add_url_rule(rule, f"{methods[0]} {rule}", partial(waiting(handler), house), methods=methods)
+    app.register_error_handler(HTTPException, partial(waiting(refused), house))
     return redirecting(app)
+
+
+def waiting(handler: Handler) -> Callable[..., Awaitable[Response]]:
+    """`handler` as Quart wants it: a plain function it would run in a thread."""
+
+    async def waits(*given: Any, **named: Any) -> Response:
+        await trio.lowlevel.checkpoint()
+        answer = handler(*given, **named)
+        return answer if isinstance(answer, Response) else await answer
+
+    return waits
 
 
 def clean_path(path: str) -> str:
@@ -92,14 +105,14 @@ def error_answer(status: int, text: str) -> Response:
     return Response(body, status, content_type=json_type(request.path))
 
 
-async def body_object() -> management.Body:
-    """The JSON object that was sent, or what is wrong with it."""
+async def body_object(owner: str) -> management.Body:
+    """The JSON object that was sent, or what is wrong with it. `owner`: what Ollama calls its type."""
     data = await request.get_data(as_text=False)
     assert isinstance(data, bytes)
-    return management.body_object(data)
+    return management.body_object(data, owner)
 
 
-async def refused(house: House, error: HTTPException) -> Response:
+def refused(house: House, error: HTTPException) -> Response:
     """What Quart itself refuses, in our forms."""
     status = error.code or 500
     allowed = list(error.valid_methods or ()) if isinstance(error, MethodNotAllowed) else []
@@ -114,23 +127,23 @@ async def refused(house: House, error: HTTPException) -> Response:
     return answer
 
 
-async def root(house: House) -> Response:
+def root(house: House) -> Response:
     return Response("Ollama is running", content_type=TEXT)
 
 
-async def version(house: House) -> Response:
+def version(house: House) -> Response:
     return json_answer({"version": OLLAMA_VERSION, "proxy": house.version})
 
 
-async def cloud_status(house: House) -> Response:
+def cloud_status(house: House) -> Response:
     return json_answer({"cloud": {"disabled": True, "source": "config"}})
 
 
-async def tags(house: House) -> Response:
+def tags(house: House) -> Response:
     return json_answer(listing.tags_answer(listing.models(house.catalogue())))
 
 
-async def tags_of(house: House, provider: str) -> Response:
+def tags_of(house: House, provider: str) -> Response:
     found = house.env.providers.get(provider.lower())
     if found is None:
         return no_provider(provider)
@@ -138,7 +151,7 @@ async def tags_of(house: House, provider: str) -> Response:
 
 
 async def show(house: House) -> Response:
-    name = management.named(await body_object(), "model is required")
+    name = management.named(await body_object("ShowRequest"), "model is required")
     if isinstance(name, management.Refusal):
         return error_answer(name.status, name.text)
     model = listing.find(name, house.catalogue())
@@ -149,28 +162,28 @@ async def show(house: House) -> Response:
     return json_answer(listing.show_answer(model, name, wanted))
 
 
-async def ps(house: House) -> Response:
+def ps(house: House) -> Response:
     env = house.env
     return json_answer(listing.ps_answer(house.catalogue(), env.snapshot(), env.now(), env.epoch()))
 
 
-async def openai_models(house: House) -> Response:
+def openai_models(house: House) -> Response:
     return json_answer(listing.openai_list(listing.models(house.catalogue())))
 
 
-async def openai_model(house: House, name: str) -> Response:
+def openai_model(house: House, name: str) -> Response:
     model = listing.find(name, house.catalogue())
     if model is None:
         return error_answer(404, f"model '{listing.tagged(name)}' not found")
     return json_answer(listing.openai_entry(model, name))
 
 
-async def whole_health(house: House) -> Response:
+def whole_health(house: House) -> Response:
     env, ledger = house.env, house.ledger
     snapshot, now = env.snapshot(), env.now()
     status = health.overall(health.condition(snapshot.provider(name), now) for name in env.providers)
     counts = health.Counts(
-        uptime_s=now - house.started,
+        uptime_s=time.monotonic() - house.started,
         models=len(listing.models(house.catalogue())),
         requests=ledger.requests,
         errors=ledger.errors,
@@ -179,11 +192,11 @@ async def whole_health(house: House) -> Response:
     return json_answer(answer, 503 if status == "unhealthy" else 200)
 
 
-async def live(house: House) -> Response:
+def live(house: House) -> Response:
     return json_answer({"status": "live"})
 
 
-async def ready(house: House) -> Response:
+def ready(house: House) -> Response:
     env = house.env
     reasons = health.unready(
         env.providers.values(), env.snapshot(), env.now(), house.lifecycle.draining, house.ledger.writable
@@ -193,7 +206,7 @@ async def ready(house: House) -> Response:
     )
 
 
-async def providers(house: House) -> Response:
+def providers(house: House) -> Response:
     env = house.env
     snapshot, now = env.snapshot(), env.now()
     ordered = sorted(env.providers.values(), key=lambda provider: (provider.priority, provider.name))
@@ -202,7 +215,7 @@ async def providers(house: House) -> Response:
     )
 
 
-async def provider(house: House, name: str) -> Response:
+def provider(house: House, name: str) -> Response:
     env = house.env
     found = env.providers.get(name.lower())
     if found is None:
@@ -218,25 +231,25 @@ def no_provider(name: str) -> Response:
 
 
 def unmanaged(
-    refuse: Callable[[management.Body, management.Serves], management.Refusal],
+    refuse: Callable[[management.Body, management.Serves], management.Refusal], owner: str
 ) -> Handler:
     """The handler of a management route with a body."""
 
     async def handler(house: House) -> Response:
         catalogue = house.catalogue()
-        body = await body_object()
+        body = await body_object(owner)
         refusal = refuse(body, lambda name: listing.find(name, catalogue) is not None)
         return error_answer(refusal.status, refusal.text)
 
     return handler
 
 
-async def blob(house: House, digest: str) -> Response:
+def blob(house: House, digest: str) -> Response:
     refusal = management.blob(digest, upload=request.method == "POST")
     return error_answer(refusal.status, refusal.text)
 
 
-async def account(house: House, **_: str) -> Response:
+def account(house: House, **_: str) -> Response:
     refusal = management.account()
     return error_answer(refusal.status, refusal.text)
 
@@ -257,11 +270,11 @@ ROUTES: tuple[tuple[str, list[str], Handler], ...] = (
     ("/health", GET, whole_health),
     ("/health/live", GET, live),
     ("/health/ready", GET, ready),
-    ("/api/pull", POST, unmanaged(management.pull)),
-    ("/api/push", POST, unmanaged(management.push)),
-    ("/api/create", POST, unmanaged(management.create)),
-    ("/api/copy", POST, unmanaged(management.copy)),
-    ("/api/delete", DELETE, unmanaged(management.delete)),
+    ("/api/pull", POST, unmanaged(management.pull, "PullRequest")),
+    ("/api/push", POST, unmanaged(management.push, "PushRequest")),
+    ("/api/create", POST, unmanaged(management.create, "CreateRequest")),
+    ("/api/copy", POST, unmanaged(management.copy, "CopyRequest")),
+    ("/api/delete", DELETE, unmanaged(management.delete, "DeleteRequest")),
     ("/api/blobs/<digest>", ["HEAD", "POST"], blob),
     ("/api/me", POST, account),
     ("/api/signout", POST, account),

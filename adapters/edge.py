@@ -13,6 +13,7 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from adapters.asgi import REQUEST_ID, App, Receive, Scope, Send
+from adapters.guard import HOP
 from adapters.lifecycle import SHUTTING_DOWN, Lifecycle
 from pipeline.ports import Answer, Dialect
 from pipeline.protocol import Service, Wire
@@ -29,12 +30,16 @@ BODY_TIMEOUT_S = 30.0
 KEEP_ALIVE_S = 15.0
 LAST_WORDS_S = 2.0
 TIMEOUT_LEAST_S, TIMEOUT_MOST_S = 0.1, 1800.0
+HANDED_ON = (HOP, "traceparent", "tracestate")
 LOSS_MARK = {How.DROPPED: "", How.APPROXIMATED: "~", How.EMULATED: "~"}
 
 
 @frozen
 class Edge:
-    """What the data plane needs of the house. `services` by operation; `providers`: the names a client may prefer."""
+    """What the data plane needs of the house.
+
+    `services` by operation; `providers`: the names a client may prefer; `instance`: our own mark in the hop header.
+    """
 
     dialects: Mapping[str, Dialect]
     services: Mapping[str, Service]
@@ -44,6 +49,7 @@ class Edge:
     epoch: Callable[[], float]
     tell: Callable[[Fact], None]
     max_body_bytes: int
+    instance: str = ""
     strict: bool = False
 
 
@@ -138,6 +144,9 @@ def read_exchange(edge: Edge, dialect: Dialect, http: HttpRequest, responder: "R
     if isinstance(request, Problem):
         return request
     responder.expect(request)
+    handed_on = forwarded(http.headers, edge.instance)
+    if isinstance(handed_on, Problem):
+        return handed_on
     exchange = Exchange(
         id=responder.id,
         request=request,
@@ -145,8 +154,18 @@ def read_exchange(edge: Edge, dialect: Dialect, http: HttpRequest, responder: "R
         arrived=responder.arrived,
         deadline=responder.arrived + TIMEOUT_MOST_S,
         strict=edge.strict,
+        forwarded=handed_on,
     )
     return wishes(exchange, http.headers, edge.providers)
+
+
+def forwarded(headers: Mapping[str, str], instance: str) -> Mapping[str, str] | Problem:
+    """What every upstream is told of where the request comes from: the houses it came through, and its trace."""
+    given = {name: headers[name] for name in HANDED_ON if name in headers}
+    for name, value in given.items():
+        if not (value.isascii() and value.isprintable()):
+            return Problem(Kind.BAD_REQUEST, f"the header {name} must be plain ASCII", name)
+    return {**given, HOP: f"{given[HOP]}, {instance}" if HOP in given else instance}
 
 
 def wishes(exchange: Exchange, headers: Mapping[str, str], providers: frozenset[str]) -> Exchange | Problem:
@@ -279,8 +298,10 @@ class Responder:
             with trio.move_on_after(KEEP_ALIVE_S):
                 while (await receive())["type"] != "http.disconnect":
                     pass
-                self.left = True
-                running.cancel()
+                # Once the end is on its way, the client who then hangs up has had all he came for.
+                if not self.over:
+                    self.left = True
+                    running.cancel()
                 return
             await self._keep_alive()
 
@@ -295,14 +316,14 @@ class Responder:
     async def _write(self, batch: Batch, ends: bool) -> None:
         await self._head(self.dialect.head(self._state))
         self._state, data = self.dialect.write(self._state, batch, self._elapsed())
+        self.over = ends
         if data or ends:
             await self._body(data, more=not ends)
-        self.over = ends
 
     async def _answer(self, answer: Answer) -> None:
+        self.over = True
         await self._head(answer.head, len(answer.body))
         await self._body(answer.body, more=False)
-        self.over = True
 
     async def _head(self, head: ReplyHead, length: int | None = None) -> None:
         if self._headed:

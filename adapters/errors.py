@@ -8,13 +8,18 @@ from typing import Any
 
 import orjson
 
-OPENAI_TYPES = {
+from adapters.dialects.openai_errors import TYPES as OPENAI_TYPES
+
+ANTHROPIC_TYPES = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
     429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
 }
-ANTHROPIC_TYPES = {**OPENAI_TYPES, 413: "request_too_large", 503: "overloaded_error", 504: "timeout_error"}
 
 
 def error_body(path: str, status: int, message: str, request_id: str) -> bytes:

@@ -12,7 +12,7 @@ DEFAULT_BODY_BYTES = 32 * 1024 * 1024
 
 @frozen
 class House:
-    """`started`: when the house began, in monotonic seconds. `environment`: `production`, `development` ...
+    """`started`: when the house began, by `time.monotonic`. `environment`: `production`, `development` ...
 
     `version` is our own. `data_paths`: the routes of the data plane; with another method than POST they come to us.
     """

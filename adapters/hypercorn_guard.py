@@ -62,19 +62,16 @@ class GuardedConnection(TCPServer):
         try:
             await super().run()
         except Exception as fault:
-            await self._failed(fault)
+            log.warning("a connection failed: %r", fault)
         except BaseExceptionGroup as group:
             faults, others = group.split(Exception)
             if faults is not None:
-                await self._failed(faults)
+                log.warning("a connection failed: %r", faults)
             if others is not None:
                 raise others from None
         finally:
             self.connections.open.discard(self)
-
-    async def _failed(self, fault: Exception) -> None:
-        log.warning("a connection failed: %r", fault)
-        await trio.aclose_forcefully(self.stream)
+            await trio.aclose_forcefully(self.stream)
 
     async def protocol_send(self, event: Event) -> None:
         """Write what the protocol has to say; if the client takes nothing more, it has left."""

@@ -18,9 +18,6 @@ log = logging.getLogger("ollama_proxy.ledger")
 requests_log = logging.getLogger("ollama_proxy.request")
 
 BATCH = 500
-GATHER_S = 0.2
-AGAIN_S = 2.0
-FLUSH_S = 5.0
 
 # Outcomes that are no error of the house: it went well, the client was wrong, or he left.
 NO_ERROR = frozenset({"ok", "client_error", "cancelled"})
@@ -44,10 +41,17 @@ class Store(Protocol):
 
 @define(eq=False)
 class Ledger:
-    """`store` None: nothing outlives the process. `waiting_limit`: how many records may wait for the disk."""
+    """`store` None: nothing outlives the process. `waiting_limit`: how many records may wait for the disk.
+
+    Seconds: `gather_s` that records wait for company, `again_s` until a disk that failed is tried again, `flush_s` for
+    what is left at the end.
+    """
 
     store: Store | None = None
     waiting_limit: int = 20_000
+    gather_s: float = 0.2
+    again_s: float = 2.0
+    flush_s: float = 5.0
     recent: deque[Record] = field(factory=lambda: deque(maxlen=1000), init=False)
     requests: int = field(default=0, init=False)
     errors: int = field(default=0, init=False)
@@ -78,7 +82,7 @@ class Ledger:
         self.dropped += count
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Write until cancelled; what waits then is written in `FLUSH_S` seconds, or lost and told."""
+        """Write until cancelled; what waits then is written in `flush_s` seconds, or lost and told."""
         if self.store is None:
             task_status.started()
             return
@@ -87,7 +91,7 @@ class Ledger:
             task_status.started()
             await self._write_on(self.store)
         finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + FLUSH_S):
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + self.flush_s):
                 await self._flush(self.store)
             if self._waiting:
                 log.error("%d records could not be written before the end", len(self._waiting))
@@ -98,9 +102,9 @@ class Ledger:
             if self.writable:
                 await self._more.wait()
                 if len(self._waiting) < BATCH:
-                    await trio.sleep(GATHER_S)
+                    await trio.sleep(self.gather_s)
             else:
-                await trio.sleep(AGAIN_S)
+                await trio.sleep(self.again_s)
             await self._write_batch(store)
 
     async def _flush(self, store: Store) -> None:

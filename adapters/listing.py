@@ -7,7 +7,7 @@ beyond doubt. All functions are pure.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import reduce
 from hashlib import sha256
 from typing import Any
@@ -42,6 +42,7 @@ TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\
 PARAMETERS = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMBT])", re.IGNORECASE)
 UNITS = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 WORD = re.compile(r"[a-z]+")
+VENDOR = re.compile(r"^(?:[a-z-]+\.)+(?=[a-z])")
 
 
 @frozen
@@ -97,7 +98,7 @@ class Model:
     def modified_at(self) -> str:
         """When it last changed, in RFC 3339."""
         told = self.facts.modified_at or ""
-        return told if TIMESTAMP.fullmatch(told) else UNDATED
+        return told if TIMESTAMP.fullmatch(told) and _moment(told) else UNDATED
 
     @property
     def family(self) -> str:
@@ -128,9 +129,9 @@ def tagged(name: str) -> str:
 
 def family_of(name: str) -> str:
     """The family a name tells: `claude` of `anthropic.claude-3-5-sonnet-20240620-v1:0`."""
-    words = WORD.findall(canonical(name).rpartition("/")[2].rpartition(".")[2])
-    words = words or WORD.findall(canonical(name))
-    return words[0] if words else "model"
+    own = VENDOR.sub("", canonical(name).rpartition("/")[2])
+    word = WORD.search(own)
+    return word[0] if word else "model"
 
 
 def models(catalogue: Catalogue) -> tuple[Model, ...]:
@@ -160,14 +161,21 @@ def listed_by(provider: Provider, catalogue: Catalogue) -> Iterable[Model]:
 def newest_first(found: Iterable[Model]) -> tuple[Model, ...]:
     """In the order of Ollama's lists."""
     by_name = sorted(found, key=lambda model: canonical(model.name))
-    return tuple(sorted(by_name, key=_moment, reverse=True))
+    return tuple(sorted(by_name, key=modified, reverse=True))
 
 
-def _moment(model: Model) -> datetime:
+def modified(model: Model) -> datetime:
+    """The moment of `modified_at`."""
+    moment = _moment(model.modified_at)
+    assert moment is not None
+    return moment
+
+
+def _moment(text: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(model.modified_at)
+        return datetime.fromisoformat(text)
     except ValueError:
-        return datetime.fromisoformat(UNDATED)
+        return None
 
 
 def find(name: str, catalogue: Catalogue) -> Model | None:
@@ -303,5 +311,5 @@ def openai_list(found: Iterable[Model]) -> dict[str, Any]:
 
 def openai_entry(model: Model, name: str) -> dict[str, Any]:
     """One model in OpenAI's form, called `name`."""
-    created = int(_moment(model).astimezone(UTC).timestamp())
+    created = int(modified(model).timestamp())
     return {"id": name, "object": "model", "created": created, "owned_by": model.targets[0].provider.name}

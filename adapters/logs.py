@@ -24,9 +24,6 @@ from attrs import frozen
 
 from pipeline.values.secrets import Secret
 
-QUEUE_LINES = 10_000
-LAST_LINES_S = 2.0
-
 MASK = "****"
 # A shorter key is a placeholder such as "ollama", and masking it would only make the lines unreadable.
 SHORTEST_SECRET = 8
@@ -69,8 +66,9 @@ HINTS = (
 # What every record carries; all else was given as `extra` and is a field of the line.
 STANDARD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"})
 
-# One line a request is ours to write; theirs would add a second one, with addresses that may hold a key.
-QUIET = ("httpx", "httpcore", "hpack", "h2")
+# One line a request is ours to write; theirs would add a second one, with addresses that may hold a key. And that the
+# house is open, its banner says.
+QUIET = ("httpx", "httpcore", "hpack", "h2", "hypercorn.error")
 
 COLOURS = {"DEBUG": "2", "INFO": "36", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
@@ -177,11 +175,16 @@ class Dropping(QueueHandler):
 
 @frozen
 class LogOptions:
-    """`level` of the standard library's names; `as_json` for machines, else for people, in `colour` or not."""
+    """`level` of the standard library's names; `as_json` for machines, else for people, in `colour` or not.
+
+    `waiting_limit`: how many lines may wait to be written. `last_lines_s`: how long the end waits for them.
+    """
 
     level: str = "INFO"
     as_json: bool = True
     colour: bool = False
+    waiting_limit: int = 10_000
+    last_lines_s: float = 2.0
 
 
 def to_descriptor(descriptor: int) -> Callable[[bytes], None]:
@@ -198,8 +201,8 @@ def to_descriptor(descriptor: int) -> Callable[[bytes], None]:
 def logging_to(
     write: Callable[[bytes], None], options: LogOptions, known: Iterable[Secret] = ()
 ) -> Iterator[Dropping]:
-    """All loggers write their lines through `write` for the block; what waits at its end has `LAST_LINES_S` seconds."""
-    lines: queue.Queue[logging.LogRecord | None] = queue.Queue(QUEUE_LINES)
+    """All loggers write their lines through `write` for the block; what waits at its end has `last_lines_s` seconds."""
+    lines: queue.Queue[logging.LogRecord | None] = queue.Queue(options.waiting_limit)
     handler = Dropping(lines)
     redacted = redactor(known)
 
@@ -222,7 +225,7 @@ def logging_to(
         root.setLevel(level_before)
         for name, level in quiet_before.items():
             logging.getLogger(name).setLevel(level)
-        _end(lines, writer)
+        _end(lines, writer, options.last_lines_s)
 
 
 def _write_all(
@@ -234,9 +237,11 @@ def _write_all(
             write(render(record).encode("utf-8", "backslashreplace") + b"\n")
 
 
-def _end(lines: "queue.Queue[logging.LogRecord | None]", writer: threading.Thread) -> None:
+def _end(
+    lines: "queue.Queue[logging.LogRecord | None]", writer: threading.Thread, last_lines_s: float
+) -> None:
     try:
-        lines.put(None, timeout=LAST_LINES_S)
+        lines.put(None, timeout=last_lines_s)
     except queue.Full:
         return
-    writer.join(LAST_LINES_S)
+    writer.join(last_lines_s)

@@ -4,23 +4,23 @@ The checks a real server makes first are made too, so that a client with a fault
 functions are pure.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
-import orjson
 from attrs import frozen
 
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:/@+-]{0,199}")
+from adapters.dialects.body import Rules, json_kind, read_object
+from adapters.dialects.fields import folded
+from adapters.dialects.names import is_name
+from pipeline.values.problems import Problem
+
 DIGEST = re.compile(r"sha256[:-][0-9a-fA-F]{64}")
 
 ELSEWHERE = (
     "{action} is not done here: this gateway serves the models of its providers and keeps none itself. "
     "Ask the Ollama server itself (OLLAMA_HOST), or see /api/tags for what is served here"
 )
-
-JSON_TYPES = {bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
 
 
 @frozen
@@ -31,35 +31,14 @@ class Refusal:
     text: str
 
 
-def body_object(data: bytes) -> Mapping[str, Any] | Refusal:
-    """The JSON object of a request body, keys in lower case: Ollama matches them so, and ignores what follows it."""
-    if not data.strip():
-        return Refusal(400, "missing request body")
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        value = _first_value(data)
-    if isinstance(value, Refusal):
-        return value
-    if not isinstance(value, dict):
-        return Refusal(400, f"json: cannot unmarshal {_type(value)} into Go value of type object")
-    return {str(name).lower(): part for name, part in value.items()}
+Body: TypeAlias = Mapping[str, Any] | Refusal
+Serves: TypeAlias = Callable[[str], bool]
 
 
-def _first_value(data: bytes) -> Any:
-    text = data.decode("utf-8", "replace").lstrip(" \t\r\n")
-    try:
-        return json.JSONDecoder().raw_decode(text)[0]
-    except json.JSONDecodeError as fault:
-        if fault.pos >= len(text.rstrip()):
-            return Refusal(400, "unexpected EOF")
-        return Refusal(400, f"invalid character {text[fault.pos]!r} looking for beginning of value")
-    except RecursionError:
-        return Refusal(400, "exceeded max depth")
-
-
-def _type(value: Any) -> str:
-    return "string" if isinstance(value, str) else JSON_TYPES.get(type(value), "null")
+def body_object(data: bytes, owner: str) -> Body:
+    """The JSON object of a request body, keys in lower case as Ollama matches them. `owner`: what Ollama calls it."""
+    value = read_object(data, Rules(owner, strict=False))
+    return Refusal(value.http_status, value.detail) if isinstance(value, Problem) else folded(value)
 
 
 def text_of(body: Mapping[str, Any], *names: str) -> str | Refusal:
@@ -69,15 +48,14 @@ def text_of(body: Mapping[str, Any], *names: str) -> str | Refusal:
         if value is None:
             continue
         if not isinstance(value, str):
-            return Refusal(
-                400, f"json: cannot unmarshal {_type(value)} into Go struct field .{name} of type string"
-            )
+            kind = json_kind(value)
+            return Refusal(400, f"json: cannot unmarshal {kind} into Go struct field .{name} of type string")
         if value:
             return value
     return ""
 
 
-def named(body: Mapping[str, Any] | Refusal, nameless: str) -> str | Refusal:
+def named(body: Body, nameless: str) -> str | Refusal:
     """The model a body names; `nameless`: what is said where it names none."""
     if isinstance(body, Refusal):
         return body
@@ -86,17 +64,7 @@ def named(body: Mapping[str, Any] | Refusal, nameless: str) -> str | Refusal:
         return name
     if not name.strip():
         return Refusal(400, nameless)
-    return name if valid(name) else Refusal(400, "invalid model name")
-
-
-def valid(name: str) -> bool:
-    """Whether `name` could be a model's."""
-    word = name.strip()
-    return bool(NAME.fullmatch(word)) and ".." not in word and "//" not in word and not word.endswith(":")
-
-
-Serves = Callable[[str], bool]
-Body = Mapping[str, Any] | Refusal
+    return name if is_name(name.strip()) else Refusal(400, "invalid model name")
 
 
 def pull(body: Body, serves: Serves) -> Refusal:
@@ -130,7 +98,7 @@ def copy(body: Body, serves: Serves) -> Refusal:
         name = text_of(body, field)
         if isinstance(name, Refusal):
             return name
-        if not valid(name):
+        if not is_name(name.strip()):
             return Refusal(400, f'{field} "{name}" is invalid')
     source = str(body["source"])
     return (

@@ -10,7 +10,6 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from functools import partial
 from typing import Any, cast
 
 import hypercorn.trio
@@ -76,18 +75,28 @@ async def _serve(
     stop = trio.Event()
     connections = install()
     config = hypercorn_config(options, sockets)
-    # Hypercorn's type of an ASGI app is narrower than what it calls.
-    serving = partial(hypercorn.trio.serve, cast(Any, app), config, shutdown_trigger=stop.wait, mode="asgi")
-
-    async def run(task_status: trio.TaskStatus[list[str]]) -> None:
-        await serving(task_status=task_status)
-        nursery.cancel_scope.cancel()
-
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_on_signal, signals, options, lifecycle, stop, connections)
-            urls = await nursery.start(run)
-            print(banner(urls), file=sys.stderr, flush=True)
+            await hypercorn.trio.serve(
+                cast(Any, app),  # Hypercorn's type of an app is narrower than what it calls
+                config,
+                shutdown_trigger=stop.wait,
+                task_status=Announcement(banner),
+                mode="asgi",
+            )
+            nursery.cancel_scope.cancel()
+
+
+@frozen
+class Announcement:
+    """What Hypercorn tells when it is up."""
+
+    banner: Callable[[Sequence[str]], str]
+
+    def started(self, value: Sequence[str] | None = None) -> None:
+        """It listens at these URLs."""
+        print(self.banner(value or ()), file=sys.stderr, flush=True)
 
 
 async def _end_on_signal(
@@ -134,7 +143,9 @@ def hypercorn_config(options: ServerOptions, sockets: Sequence[socket.socket]) -
 def bound(host: str, port: int, backlog: int = 2048) -> list[socket.socket]:
     """Sockets that listen on all addresses that `host` means. Port 0: any one free port."""
     try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(
+            host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
     except OSError as fault:
         raise CannotListen(f"HOST={host}: this is no address of this machine ({fault})") from None
     addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))

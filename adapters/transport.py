@@ -7,7 +7,7 @@ sees; over HTTP/2 it would go on generating.
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
@@ -29,17 +29,14 @@ logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 @frozen
 class HttpxTransport:
-    """Calls of one provider. `headers` are added to each, whatever the codec said."""
+    """Calls of one provider."""
 
     client: httpx.AsyncClient
-    headers: Mapping[str, str]
 
     @asynccontextmanager
     async def open(self, request: HttpRequest) -> AsyncIterator[Reply | Problem]:
         """As the port says."""
-        sent = httpx.Request(
-            request.method, request.url, headers={**request.headers, **self.headers}, content=request.body
-        )
+        sent = httpx.Request(request.method, request.url, headers=request.headers, content=request.body)
         try:
             response = await self.client.send(sent, stream=True)
         except (httpx.TransportError, httpx.InvalidURL, ssl.SSLError) as error:
@@ -56,7 +53,7 @@ class HttpxTransport:
         await self.client.aclose()
 
 
-def httpx_transport(headers: Mapping[str, str], context: ssl.SSLContext, trust_env: bool = False) -> HttpxTransport:
+def httpx_transport(context: ssl.SSLContext, trust_env: bool = False) -> HttpxTransport:
     """A transport of its own pool. `trust_env`: take proxies from the environment."""
     client = httpx.AsyncClient(
         verify=context,
@@ -66,7 +63,7 @@ def httpx_transport(headers: Mapping[str, str], context: ssl.SSLContext, trust_e
         timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=256, keepalive_expiry=KEEP_ALIVE_S),
     )
-    return HttpxTransport(client, headers)
+    return HttpxTransport(client)
 
 
 def _reply(response: httpx.Response) -> Reply | Problem:

@@ -93,11 +93,25 @@ Read: TypeAlias = Callable[[], Awaitable[bytes | Problem]]
 
 
 @frozen
+class Link:
+    """How a call got its connection: a kept one, or seconds that resolving, connecting and TLS took."""
+
+    reused: bool
+    resolve_s: float = 0.0
+    connect_s: float = 0.0
+    tls_s: float = 0.0
+
+
+@frozen
 class Reply:
-    """An upstream's reply whose head has come. `read` waits for more of the body: b"" is its end, a Problem the last."""
+    """An upstream's reply whose head has come. `read` waits for more of the body: b"" is its end, a Problem the last.
+
+    `link` is None where the transport does not know.
+    """
 
     head: ReplyHead
     read: Read
+    link: Link | None = None
 
 
 class Transport(Protocol):

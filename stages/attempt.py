@@ -66,7 +66,7 @@ class Attempt:
         self.called = True
         self._started = self.env.now()
         self.wire.tell(AttemptStarted(self.number, target.name, self._started, encoded.losses))
-        http = codec.sign(encoded.http, target.provider.secret, self.env.epoch())
+        http = codec.sign(encoded.http.with_headers(self.exchange.forwarded), target.provider.secret, self.env.epoch())
         transport = self.env.transports[target.provider.name]
         try:
             with trio.CancelScope() as scope:

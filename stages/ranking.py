@@ -41,7 +41,7 @@ def ranked(
 
 def _well(target: Target, snapshot: Snapshot, now: float) -> bool:
     """Whether nothing speaks against asking `target` first. The unwell are asked last, never not at all."""
-    state = snapshot.target(target.name)
-    if snapshot.provider(target.provider.name).healthy is False:
-        return False
-    return state.cooled_until <= now and not state.breaker.refuses(now)
+    provider = snapshot.provider(target.provider.name)
+    states = (snapshot.target(target.name), provider)
+    resting = any(state.cooled_until > now or state.breaker.refuses(now) for state in states)
+    return provider.healthy is not False and not resting

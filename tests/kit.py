@@ -66,10 +66,12 @@ class Scripted(Transport):
     script: tuple[Step, ...]
     opened: list[float] = field(factory=list)
     closed: list[float] = field(factory=list)
+    requests: list[HttpRequest] = field(factory=list)
 
     @asynccontextmanager
     async def open(self, request: HttpRequest) -> AsyncIterator[Reply | Problem]:
         self.opened.append(trio.current_time())
+        self.requests.append(request)
         try:
             yield await self._answer()
         finally:

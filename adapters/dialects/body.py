@@ -194,11 +194,11 @@ def _reason(fault: json.JSONDecodeError, text: str) -> str:
     )
     if literal or open_string:
         return "unexpected EOF"
-    place = next(
-        (place for start, place in PLACES.items() if fault.msg.startswith(start)), PLACES["Expecting value"]
-    )
-    shown = rest[0] if rest[0].isprintable() else json.dumps(rest[0])[1:-1]
-    return f"invalid character '{shown}' {place}"
+    start = next((start for start in PLACES if fault.msg.startswith(start)), "Expecting value")
+    # Of an escape the parser names the backslash, and of a bare line end nothing may be stripped.
+    odd = {"Invalid \\": rest[1:2], "Invalid control": text[fault.pos : fault.pos + 1]}.get(start, rest[:1])
+    shown = odd if odd.isprintable() else json.dumps(odd)[1:-1]
+    return f"invalid character '{shown}' {PLACES[start]}"
 
 
 PLACES = {
@@ -206,7 +206,7 @@ PLACES = {
     "Expecting property name": "looking for beginning of object key string",
     "Expecting ':'": "after object key",
     "Expecting ','": "after a value",
-    "Invalid control character": "in string literal",
+    "Invalid control": "in string literal",
     "Invalid \\": "in string escape code",
 }
 

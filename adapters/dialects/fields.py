@@ -128,7 +128,7 @@ class Fields:
 
 def folded(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """The object with its keys in lower case; of equal ones the last that is not null wins."""
-    if all(name.islower() for name in values):
+    if "".join(values).islower():
         return values
     found: dict[str, Any] = {}
     for name, value in values.items():

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.values.messages import LoadRequest, Request
+from pipeline.values.messages import Request
 
 # Ollama's names, and beyond them `@` (Azure: deployment@host), `:` before a `/` (Bedrock: ARNs), any number of parts.
 NAME = re.compile(r"(?!.*(?:\.\.|//))[A-Za-z0-9_][A-Za-z0-9._:/@+-]{0,199}(?<![:/])")
@@ -27,17 +27,12 @@ def is_name(name: str) -> bool:
     return NAME.fullmatch(name) is not None
 
 
-def as_sent(sent: str) -> dict[str, str]:
-    """What `extra` keeps of the spelling that was sent: nothing unless blanks stood around it."""
-    return {} if sent == sent.strip() else {"sent_model": sent}
-
-
 def sent_name(request: Request | None) -> str:
-    """The model's name as the client wrote it, which is how answers repeat it."""
+    """The model's name as the client wrote it, which is how answers repeat it: with the blanks around it, if any."""
     if request is None:
         return ""
-    extra: Mapping[str, Any] = {} if isinstance(request, LoadRequest) else request.extra
-    return str(extra.get("sent_model", request.model))
+    body: Mapping[str, Any] = request.source.body if request.source else {}
+    return str(body.get("model", request.model))
 
 
 def full_name(name: str) -> str:

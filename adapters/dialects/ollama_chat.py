@@ -5,7 +5,6 @@ from typing import Any
 
 from adapters.dialects import ollama_replies
 from adapters.dialects.fields import Fields
-from adapters.dialects.names import as_sent
 from adapters.dialects.ollama_fields import (
     check_name,
     extra_of,
@@ -56,7 +55,7 @@ def read(http: HttpRequest) -> Request | Problem:
         format=form,
         logprobs=logprobs,
         stream=stream is not False,
-        extra=extra_of(fields, chosen, flags) | as_sent(sent),
+        extra=extra_of(fields, chosen, flags),
         source=Source(NAME, fields.values),
     )
 

@@ -11,7 +11,7 @@ import orjson
 from attrs import frozen
 
 from adapters.dialects.fields import Fields
-from adapters.dialects.names import as_sent, sent_name
+from adapters.dialects.names import sent_name
 from adapters.dialects.ollama_fields import (
     check_name,
     extra_of,
@@ -31,7 +31,6 @@ from pipeline.values.messages import EmbedRequest, LoadRequest, Request, Source
 from pipeline.values.problems import Kind, Problem
 
 NS = 1_000_000_000
-METRICS = ("total_duration", "load_duration", "prompt_eval_count")
 
 
 @frozen
@@ -74,7 +73,7 @@ def read(route: Route, http: HttpRequest) -> Request | Problem:
         model=sent.strip(),
         input=texts,
         dimensions=dimensions if dimensions and dimensions > 0 else None,
-        extra=extra_of(fields, chosen, flags) | as_sent(sent),
+        extra=extra_of(fields, chosen, flags),
         source=Source(route.name, fields.values),
     )
 
@@ -130,7 +129,7 @@ def _embeddings(state: Writing, events: tuple[Event, ...], elapsed_s: float) -> 
                 measured["prompt_eval_count"] = usage.input
             case Finished(extra=extra):
                 measured |= extra.get("ollama", {})
-    return value | {name: measured[name] for name in METRICS if measured.get(name)}
+    return value | {name: item for name, item in measured.items() if item and name not in value}
 
 
 def _embedding(state: Writing, events: tuple[Event, ...], elapsed_s: float) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from adapters.dialects import durations
 from adapters.dialects.body import Rules, json_kind, read_request
@@ -66,7 +66,9 @@ def open_fields(http: HttpRequest, owner: str) -> Fields | Problem:
         return Problem(Kind.BAD_REQUEST, text, path)
 
     # The rendered prompt is not to be had here; an upstream that answered with it would answer nothing else.
-    known = {name: value for name, value in folded(body).items() if name != "_debug_render_only"}
+    known = folded(body)
+    if "_debug_render_only" in known:
+        known = {name: value for name, value in known.items() if name != "_debug_render_only"}
     return Fields(known, Faults(wording), folds=True)
 
 
@@ -181,8 +183,8 @@ def read_options(options: Fields) -> Options:
         options.faults.note(f'option "{unwanted}" is not accepted from clients', unwanted)
     known = {name: _option(options, name) for name in options.values if options.values[name] is not None}
     tokens, seed = known.get("num_predict"), known.get("seed")
-    sampling = evolve(
-        Sampling(**{name: known[name] for name in SAMPLED if name in known}),
+    sampling = Sampling(
+        **{name: known[name] for name in SAMPLED if name in known},
         # Below 1 there is no limit, and below 0 no seed.
         max_tokens=tokens if tokens is not None and tokens > 0 else None,
         seed=seed if seed is not None and seed >= 0 else None,

@@ -10,6 +10,8 @@ from adapters.dialects.ollama_fields import read_images
 from adapters.dialects.toolcalls import OpenCalls, made_id
 from pipeline.values.messages import Message, Part, Reasoning, Role, Text, Tool, ToolCall, ToolResult
 
+# Nearly all messages hold nothing else.
+PLAIN = {"role", "content"}
 ROLES = {"system": Role.SYSTEM, "user": Role.USER, "assistant": Role.ASSISTANT, "tool": Role.TOOL}
 
 
@@ -21,7 +23,10 @@ def read_messages(fields: Fields) -> tuple[Message, ...]:
 
 def _message(fields: Fields, turn: int, calls: OpenCalls) -> Message:
     role = ROLES.get((fields.text("role") or "").lower(), Role.USER)
-    content, thinking = fields.text("content") or "", fields.text("thinking")
+    content = fields.text("content") or ""
+    if fields.values.keys() <= PLAIN and role is not Role.TOOL:
+        return Message(role, (Text(content),))
+    thinking = fields.text("thinking")
     images = tuple(as_part(image) for image in read_images(fields))
     made = _tool_calls(fields, turn)
     named, call_id = fields.text("tool_name") or "", fields.text("tool_call_id") or ""

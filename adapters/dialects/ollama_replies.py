@@ -5,6 +5,7 @@ The two differ in where the answer stands in an object (`Shape`), and in nothing
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import orjson
@@ -17,6 +18,7 @@ from pipeline.ports import Answer
 from pipeline.values.events import (
     Batch,
     Event,
+    ExtraDelta,
     Failed,
     Finished,
     RefusalDelta,
@@ -34,14 +36,6 @@ from pipeline.values.problems import Kind, Problem
 
 NDJSON = {"content-type": "application/x-ndjson"}
 NS = 1_000_000_000
-METRICS = (
-    "total_duration",
-    "load_duration",
-    "prompt_eval_count",
-    "prompt_eval_duration",
-    "eval_count",
-    "eval_duration",
-)
 UNREADABLE_CALL = Problem(Kind.GARBLED, "the model's tool call could not be read")
 
 # Calls as Ollama writes them, and fragments as a list that grows at its end without being copied.
@@ -84,7 +78,7 @@ def fresh(shape: Shape, request: Request, exchange_id: str, epoch_s: float) -> W
     """The state before the first event."""
     idle = ("unload" if request.unload else "load") if isinstance(request, LoadRequest) else None
     logprobs = request.logprobs if isinstance(request, ChatRequest) else None
-    began_ns = int(epoch_s * NS)
+    began_ns = _ns(epoch_s)
     return Writing(shape, sent_name(request), exchange_id, began_ns, request.stream, idle, logprobs)
 
 
@@ -112,6 +106,8 @@ def write(state: Writing, batch: Batch, elapsed_s: float) -> tuple[Writing, byte
     lines: list[bytes] = []
     for event in batch.events:
         state = _write_event(state, event, stamp, elapsed_s, lines)
+        if state.ended:
+            break
     return state, b"".join(lines)
 
 
@@ -134,11 +130,14 @@ def _fits(state: Writing, batch: Batch, started: Started) -> bool:
 def _write_event(state: Writing, event: Event, stamp: str, elapsed_s: float, lines: list[bytes]) -> Writing:
     match event:
         case TextDelta(text, 0, logprobs):
-            lines.append(_line(_piece(state, stamp, text) | _logprobs(state, logprobs)))
+            piece = _piece(state, stamp, text)
+            lines.append(_line(piece | _logprobs(state, logprobs) if logprobs else piece))
         case RefusalDelta(text, 0):
             lines.append(_line(_piece(state, stamp, text)))
         case ThinkingDelta(text, 0):
             lines.append(_line(_piece(state, stamp, "", text)))
+        case ExtraDelta(format, extra, 0) if format == state.shape.name:
+            lines.append(_line(_with_extra(_piece(state, stamp, ""), extra)))
         case ToolCallDelta(choice=0):
             return evolve(state, fragments=(state.fragments, event))
         case UsageSeen(usage):
@@ -200,16 +199,14 @@ def _final(
     value = {"model": state.sent, "created_at": stamp, **place, "done": True, "done_reason": reason}
     if reason in ("load", "unload"):
         return value
-    told = finished.extra.get("ollama", {})
-    metrics = _metrics(state, elapsed_s) | told
-    first = {"context": metrics["context"]} if metrics.get("context") else {}
-    return value | first | {name: metrics[name] for name in METRICS if metrics.get(name)}
+    measured = _metrics(state, elapsed_s) | finished.extra.get("ollama", {})
+    return value | {name: item for name, item in measured.items() if item and name not in value}
 
 
 def _metrics(state: Writing, elapsed_s: float) -> dict[str, Any]:
-    """What was measured here. Of a reply that came in one piece only the whole time is known; it counts as answering."""
-    total = max(1, int(elapsed_s * NS))
-    before = 0 if state.first_s is None else min(total - 1, int(state.first_s * NS)) or 1
+    """What was measured here. Of a reply that came in one piece only its whole time is known, as answering."""
+    total = max(1, _ns(elapsed_s))
+    before = 0 if state.first_s is None else min(total - 1, _ns(state.first_s)) or 1
     return {
         "total_duration": total,
         "prompt_eval_count": state.usage.input,
@@ -217,6 +214,11 @@ def _metrics(state: Writing, elapsed_s: float) -> dict[str, Any]:
         "eval_count": state.usage.output,
         "eval_duration": max(1, total - before),
     }
+
+
+def _with_extra(value: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """The object with what only Ollama's messages hold put into its message."""
+    return {**value, "message": {**value.get("message", {}), **extra}}
 
 
 def _logprobs(state: Writing, entries: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -227,11 +229,22 @@ def _logprobs(state: Writing, entries: Iterable[Mapping[str, Any]]) -> dict[str,
     return {"logprobs": list(entries)}
 
 
+def _ns(seconds: float) -> int:
+    """Nanoseconds; the whole seconds apart, or a float would not hold today's date to the microsecond."""
+    whole = int(seconds)
+    return whole * NS + int((seconds - whole) * NS)
+
+
 def _stamp(state: Writing, elapsed_s: float) -> str:
     """The time as RFC 3339 in UTC, nanoseconds without zeros at the end."""
-    seconds, ns = divmod(state.began_ns + int(elapsed_s * NS), NS)
-    whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{whole}.{ns:09d}".rstrip("0").rstrip(".") + "Z"
+    seconds, ns = divmod(state.began_ns + _ns(elapsed_s), NS)
+    return f"{_date(seconds)}.{ns:09d}".rstrip("0").rstrip(".") + "Z"
+
+
+# All streams share the second that is running.
+@lru_cache(maxsize=8)
+def _date(epoch_s: int) -> str:
+    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def collect(state: Writing, batches: tuple[Batch, ...], elapsed_s: float) -> Answer:
@@ -251,6 +264,7 @@ def _whole(state: Writing, events: tuple[Event, ...], calls: Calls, elapsed_s: f
     text: list[str] = []
     thinking: list[str] = []
     logprobs: list[Mapping[str, Any]] = []
+    extra: dict[str, Any] = {}
     finished = Finished("stop")
     for event in events:
         match event:
@@ -261,6 +275,8 @@ def _whole(state: Writing, events: tuple[Event, ...], calls: Calls, elapsed_s: f
                 text.append(piece)
             case ThinkingDelta(piece, 0):
                 thinking.append(piece)
+            case ExtraDelta(format, more, 0) if format == state.shape.name:
+                extra |= more
             case UsageSeen(usage):
                 state = evolve(state, usage=usage)
             case Finished():
@@ -269,4 +285,5 @@ def _whole(state: Writing, events: tuple[Event, ...], calls: Calls, elapsed_s: f
         finished = Finished("unload" if state.idle == "unload" else "load")
     place = state.shape.place("".join(text), "".join(thinking), calls)
     value = _final(state, _stamp(state, elapsed_s), place, finished, elapsed_s)
-    return value | _logprobs(state, logprobs)
+    value |= _logprobs(state, logprobs)
+    return _with_extra(value, extra) if extra else value

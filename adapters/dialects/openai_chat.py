@@ -5,7 +5,6 @@ from typing import Any
 
 from adapters.dialects import openai_replies
 from adapters.dialects.fields import Fields
-from adapters.dialects.names import as_sent
 from adapters.dialects.openai_errors import refuse
 from adapters.dialects.openai_fields import open_fields, positive, read_name, rest_of
 from adapters.dialects.openai_messages import read_messages
@@ -81,7 +80,7 @@ def read(http: HttpRequest) -> Request | Problem:
         choices=positive(fields, "n") or 1,
         stream=fields.flag("stream") or False,
         user=fields.text("user"),
-        extra=({NAME: extra} if extra else {}) | as_sent(sent),
+        extra={NAME: extra} if extra else {},
         source=Source(NAME, fields.values),
     )
     return fields.faults.first or request

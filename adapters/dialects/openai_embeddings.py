@@ -9,7 +9,7 @@ import orjson
 from attrs import frozen
 
 from adapters.dialects.fields import Fields
-from adapters.dialects.names import as_sent, sent_name
+from adapters.dialects.names import sent_name
 from adapters.dialects.openai_errors import JSON, refuse
 from adapters.dialects.openai_fields import open_fields, positive, read_name, rest_of
 from adapters.dialects.vectors import is_unit, scaled
@@ -45,7 +45,7 @@ def read(http: HttpRequest) -> Request | Problem:
         input=_input(fields),
         dimensions=positive(fields, "dimensions"),
         user=fields.text("user"),
-        extra=({NAME: extra} if extra else {}) | as_sent(sent),
+        extra={NAME: extra} if extra else {},
         source=Source(NAME, fields.values),
     )
     return fields.faults.first or request

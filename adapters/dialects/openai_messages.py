@@ -17,6 +17,8 @@ ROLES = {
     "tool": Role.TOOL,
     "function": Role.TOOL,
 }
+# Nearly all messages hold nothing else.
+PLAIN = {"role", "content"}
 DATA_URL = re.compile(r"data:([a-zA-Z0-9.+/-]*)(?:;[a-zA-Z0-9.=+/-]+)*;base64,")
 
 
@@ -30,8 +32,10 @@ def read_messages(fields: Fields) -> tuple[Message, ...]:
 
 def _message(fields: Fields, turn: int, calls: OpenCalls) -> Message:
     role = _role(fields)
-    name = fields.text("name")
     content = _content(fields)
+    if content and role is not Role.TOOL and fields.values.keys() <= PLAIN:
+        return Message(role, content)
+    name = fields.text("name")
     if role is Role.TOOL:
         return Message(role, _result(fields, name or "", content, turn, calls))
     if role is not Role.ASSISTANT:
@@ -131,7 +135,7 @@ def _calls(fields: Fields, turn: int) -> tuple[ToolCall | Opaque, ...]:
         if call.text("type") in (None, "function"):
             found.append(_call(call, call.inner("function"), call.text("id") or made_id(turn, place)))
         else:
-            found.append(Opaque(FORMAT, call.values))
+            found.append(Opaque(FORMAT, {"tool_calls": [call.values]}))
     if legacy := fields.inner("function_call"):
         found.append(_call(fields, legacy, made_id(turn, len(found))))
     return tuple(found)

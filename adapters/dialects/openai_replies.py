@@ -1,7 +1,7 @@
 """Replies of `/v1/chat/completions`: chunks of a stream, or one object.
 
-Thinking goes under `reasoning_content`, in chunks and in whole messages alike: OpenAI has no field for it, and this is
-the name that most clients read.
+Thinking goes under `reasoning_content` and nowhere else, in chunks and in whole messages alike: OpenAI has no field for
+it, and this is the name that most clients read.
 """
 
 import re
@@ -35,7 +35,8 @@ from pipeline.values.http import ReplyHead
 from pipeline.values.messages import ChatRequest, Request, ToolCall
 
 FORMAT = "openai.chat"
-THINKING = "reasoning_content"
+# Under which names thinking is given.
+THINKING = ("reasoning_content",)
 SSE = {"content-type": "text/event-stream", "cache-control": "no-cache"}
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -48,8 +49,8 @@ class Writing:
     """How far the writing of one reply has come.
 
     `verbatim`: the upstream's bytes stand for its events; None until the upstream has begun. `opening`: what every
-    chunk begins with, up to its choices. `spoken`: choices whose role was said; `called`: those with tool calls; `told`: how
-    they ended was said, in the upstream's bytes. `legacy`: the client knows one function call, and no tools.
+    chunk begins with, up to its choices. `spoken`: choices whose role was said; `called`: those with tool calls;
+    `told`: how they ended was said, in the upstream's bytes. `legacy`: the client knows one function call, no tools.
     """
 
     id: str
@@ -106,6 +107,8 @@ def write(state: Writing, batch: Batch, elapsed_s: float) -> tuple[Writing, byte
     chunks: list[bytes] = []
     for event in batch.events:
         state = _write_event(state, event, chunks)
+        if state.ended:
+            break
     return state, b"".join(chunks)
 
 
@@ -141,14 +144,14 @@ def _write_event(state: Writing, event: Event, chunks: list[bytes]) -> Writing:
         case TextDelta(text, choice, logprobs):
             return _say(state, choice, {"content": text}, chunks, logprobs)
         case ThinkingDelta(text, choice):
-            return _say(state, choice, {THINKING: text}, chunks)
+            return _say(state, choice, dict.fromkeys(THINKING, text), chunks)
         case RefusalDelta(text, choice):
             return _say(state, choice, {"refusal": text}, chunks)
         case ToolCallDelta(choice=choice):
             state = _say(state, choice, _fragment(state, event), chunks)
             return state if choice in state.called else evolve(state, called=state.called | {choice})
-        case ExtraDelta(format, value) if format == FORMAT:
-            return _say(state, 0, dict(value), chunks)
+        case ExtraDelta(format, value, choice) if format == FORMAT:
+            return _say(state, choice, dict(value), chunks)
         case UsageSeen(usage):
             return evolve(state, usage=usage)
         case Finished():
@@ -263,19 +266,19 @@ def _whole(state: Writing, events: tuple[Event, ...]) -> dict[str, Any]:
 
 
 def _choice(state: Writing, events: tuple[Event, ...], finished: Finished, choice: int) -> dict[str, Any]:
-    said: dict[str, list[str]] = {"content": [], "refusal": [], THINKING: []}
+    said: dict[str, list[str]] = {"content": [], "refusal": [], "thinking": []}
     logprobs: list[Mapping[str, Any]] = []
     fragments: list[ToolCallDelta] = []
-    extra: dict[str, Any] = {}
+    extras: list[Mapping[str, Any]] = []
     for event in events:
         match event:
-            case ExtraDelta(format, value) if format == FORMAT and choice == 0:
-                _merge(extra, value)
+            case ExtraDelta(format, value, at) if format == FORMAT and at == choice:
+                extras.append(value)
             case TextDelta(text, at, entries) if at == choice:
                 said["content"].append(text)
                 logprobs.extend(entries)
             case ThinkingDelta(text, at) if at == choice:
-                said[THINKING].append(text)
+                said["thinking"].append(text)
             case RefusalDelta(text, at) if at == choice:
                 said["refusal"].append(text)
             case ToolCallDelta(choice=at) if at == choice:
@@ -287,10 +290,11 @@ def _choice(state: Writing, events: tuple[Event, ...], finished: Finished, choic
         "role": "assistant",
         "content": texts["content"] or empty,
         "refusal": texts["refusal"] or None,
-        **({THINKING: texts[THINKING]} if texts[THINKING] else {}),
+        **(dict.fromkeys(THINKING, texts["thinking"]) if texts["thinking"] else {}),
         **(_calls(state, calls) if calls else {}),
-        **extra,
     }
+    for extra in extras:
+        _merge(message, extra)
     return {
         "index": choice,
         "message": message,

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -29,16 +30,18 @@ class OpenCalls:
         self.calls.extend(calls)
 
     def answered(self, call_id: str, name: str, turn: int) -> tuple[str, str]:
-        """Id and name of the call that a result belongs to: the one of that id, else of that name, else the first."""
-        fits = (
-            [call for call in self.calls if call.id == call_id]
-            if call_id
-            else [call for call in self.calls if call.name == name] or ([] if name else self.calls)
-        )
-        if not fits:
+        """Id and name of the call that a result belongs to: the one of its id; without an id, of its name or the first.
+
+        An id that no call has stays: another call that is taken for it would miss its own result.
+        """
+        if call_id:
+            found = next((call for call in self.calls if call.id == call_id), None)
+        else:
+            found = next(chain((call for call in self.calls if call.name == name), self.calls), None)
+        if found is None:
             return call_id or made_id(turn, 0), name
-        self.calls.remove(fits[0])
-        return fits[0].id, name or fits[0].name
+        self.calls.remove(found)
+        return found.id, found.name
 
 
 def assembled(fragments: Iterable[ToolCallDelta], choice: int = 0) -> tuple[ToolCall, ...]:

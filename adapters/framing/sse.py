@@ -39,8 +39,8 @@ class SseReader:
             self._carriage = True
         pending = self._pending
         if pending:
-            # What is pending holds no end of a block; three bytes of it may belong to one.
-            searched = max(0, len(pending) - 3)
+            # What is pending holds no end of a block; two bytes of it may belong to one.
+            searched = max(0, len(pending) - 2)
             pending += data
             spans = self._spans(pending, searched)
         else:

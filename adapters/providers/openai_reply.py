@@ -36,6 +36,9 @@ EMBEDDINGS = "openai.embeddings"
 
 DONE = b"data: [DONE]\n\n"
 
+# Asked for usage, OpenAI adds this to each chunk; two ways to write it are in use.
+_NO_USAGE = (b',"usage":null', b', "usage": null')
+
 _REASONS: Mapping[str, Reason] = {
     "stop": "stop",
     "length": "length",
@@ -132,6 +135,13 @@ class ChatAnswer(Answer):
         self._beside(chunk)
         return self.usage_asked or not usage
 
+    def shown(self, data: bytes) -> bytes:
+        """Without the empty usage in each chunk, which is there because we asked. No text can hold these bytes."""
+        if not self.usage_asked:
+            for padding in _NO_USAGE:
+                data = data.replace(padding, b"")
+        return data
+
     def readable(self, frame: Frame) -> bool:
         """The end mark counts without its blank line as well."""
         return frame.data.strip() == b"[DONE]" or Answer.readable(self, frame)
@@ -196,6 +206,12 @@ class ChatAnswer(Answer):
         logprobs = choice.get("logprobs")
         entries = _entries(logprobs) if logprobs else ()
         if type(delta) is dict:
+            said = delta.get("content")
+            if len(delta) == 1 and type(said) is str and not entries:
+                # Nearly every chunk of nearly every stream.
+                if said:
+                    events.append(TextDelta(said, number))
+                return
             self._delta(delta, number, state, entries, events)
         elif text(choice.get("text")) or entries:
             events.append(TextDelta(text(choice.get("text")), number, entries))

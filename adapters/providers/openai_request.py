@@ -237,6 +237,8 @@ def _assistant(parts: Iterable[Any], lost: Lost) -> dict[str, Any]:
                     lost.add("messages.thinking")
             case Image():
                 lost.add("messages.images")
+            case Opaque(format, {"tool_calls": list(others)}) if format == CHAT:
+                calls.extend(others)
             case Opaque(format, value) if format == CHAT and "type" not in value:
                 message.update(value)
             case _:

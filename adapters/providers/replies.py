@@ -40,6 +40,10 @@ class Answer:
         """Read one frame of a stream. False: the client did not ask for it and shall not see its bytes."""
         raise NotImplementedError
 
+    def shown(self, data: bytes) -> bytes:
+        """The frames of `data` as the client would have got them without us."""
+        return data
+
     def readable(self, frame: Frame) -> bool:
         """Whether a last frame without its terminator is whole all the same."""
         return parsed(frame.data) is not None
@@ -64,10 +68,6 @@ class Answer:
             return
         self.ended = True
         events.append(Failed(problem_within(said)))
-
-    def break_off(self, events: list[Event]) -> None:
-        """The bytes ended too early. Before any content another try can help, so it counts as unreadable."""
-        self.fail(Kind.STREAM_ERROR if self.content or _has_content(events) else Kind.GARBLED, events)
 
     def read_document(self, data: bytes, events: list[Event]) -> None:
         """Read the bytes of a whole reply, whatever they are."""
@@ -136,7 +136,7 @@ class Stream:
             return NOTHING
         left, frame = self.reader.rest()
         events: list[Event] = []
-        shown = self._stray + left
+        shown = whole = self._stray + left
         if frame is not None:
             # A last frame that was cut inside is none; the bytes just ended too early.
             shown = self._stray + self._take([frame], left, events) if answer.readable(frame) else b""
@@ -147,7 +147,9 @@ class Stream:
         if not answer.ended:
             mark = answer.close(events)
             if mark is None:
-                answer.break_off(events)
+                # What never was an answer is not one that broke off.
+                strange = not answer.started and whole.strip() and not _begun(frame)
+                answer.fail(Kind.GARBLED if strange else Kind.STREAM_ERROR, events)
             else:
                 shown = shown + b"\n\n" + mark if shown.strip() else mark
         return self._batch(events, shown)
@@ -173,7 +175,7 @@ class Stream:
                 break
         for frame in reversed(hidden):
             data = data[: frame.start] + data[frame.end :]
-        return data
+        return answer.shown(data)
 
     def _batch(self, events: list[Event], data: bytes) -> Batch:
         if not events:
@@ -183,6 +185,11 @@ class Stream:
         if isinstance(events[-1], Failed):
             return Batch(tuple(events))
         return Batch(tuple(events), Verbatim(self.answer.format, data))
+
+
+def _begun(frame: Frame | None) -> bool:
+    """Whether a frame that was cut could have become a document."""
+    return frame is not None and frame.data.lstrip()[:1] == b"{"
 
 
 @define

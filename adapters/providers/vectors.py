@@ -22,7 +22,7 @@ def vector(value: Any) -> list[float] | None:
 
 def vectors(values: Any, count: int) -> tuple[list[float], ...] | None:
     """`count` vectors; None if they are not that many or one is none."""
-    if not isinstance(values, list) or len(values) != count:
+    if not isinstance(values, list):
         return None
     found = [one for value in values if (one := vector(value)) is not None]
     return tuple(found) if len(found) == count else None

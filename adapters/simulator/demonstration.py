@@ -56,7 +56,8 @@ def _json(ask: Ask) -> object:
 
 
 def _call(tool: Tool) -> tuple[Delta, ...]:
-    text = json.dumps(sample(tool.parameters or {}) or {}, ensure_ascii=False, separators=(",", ":"))
+    value = sample(tool.parameters or {})
+    text = json.dumps(value if isinstance(value, dict) else {}, ensure_ascii=False, separators=(",", ":"))
     half = len(text) // 2
     return call_deltas(0, "call_demo0001", tool.name, (text[:half], text[half:]))
 

@@ -22,6 +22,16 @@ class Call:
     ended: float | None = None
     outcome: Literal["open", "whole", "broken", "left"] = "open"
 
+    @property
+    def whole(self) -> bool:
+        """Whether the answer reached its end."""
+        return self.outcome == "whole"
+
+    @property
+    def left(self) -> bool:
+        """Whether the caller went before."""
+        return self.outcome == "left"
+
 
 @define(eq=False)
 class Journal:

@@ -53,16 +53,21 @@ def _not_pulled(body: rules.Body) -> rules.Refusal:
 
 
 def _unit(vector: tuple[float, ...], size: int) -> list[float]:
+    """The vector at length 1, cut to `size` before if that makes it shorter."""
     kept = vector[:size] if 0 < size < len(vector) else vector
     length = math.sqrt(sum(value * value for value in kept)) or 1.0
-    return [_single(value / length) for value in kept]
+    return [_shortest(_single(value / length)) for value in kept]
 
 
 def _single(value: float) -> float:
-    """The value in single precision, in the fewest digits that tell it from its neighbours."""
-    packed = struct.pack("<f", value)
-    shortest = (float(f"{value:.{digits}g}") for digits in range(6, 10))
-    return next(short for short in shortest if struct.pack("<f", short) == packed)
+    """The value in single precision."""
+    single: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    return single
+
+
+def _shortest(value: float) -> float:
+    """In the fewest digits that tell a single-precision number from its neighbours."""
+    return next(short for digits in range(6, 10) if _single(short := float(f"{value:.{digits}g}")) == value)
 
 
 def embeddings(request: HttpRequest, scenario: Scenario) -> Played:

@@ -56,15 +56,18 @@ def by_status(status: int) -> Refusal:
 
 
 def unknown_model(name: str) -> Refusal:
+    """A model that is not offered."""
     message = f"The model `{name}` does not exist or you do not have access to it."
     return Refusal(404, message, code="model_not_found")
 
 
 def unknown_url(method: str, path: str) -> Refusal:
+    """An address that does not exist."""
     return Refusal(404, f"Invalid URL ({method} /v1{path})")
 
 
 def wrong_method(method: str, path: str) -> Refusal:
+    """An address that exists, asked in the wrong way."""
     hint = "(HINT: Perhaps you meant to use a different HTTP method?)"
     return Refusal(405, f"Not allowed to {method} on /v1{path}. {hint}")
 
@@ -77,6 +80,7 @@ UNREADABLE = Refusal(
 
 
 def wrong_type(place: str, wanted: str, value: Any) -> Refusal:
+    """A value of another JSON type than the field has."""
     article = "an" if wanted[0] in "aeiou" else "a"
     message = (
         f"Invalid type for '{place}': expected {article} {wanted}, but got {NAMES[type(value)]} instead."
@@ -85,17 +89,20 @@ def wrong_type(place: str, wanted: str, value: Any) -> Refusal:
 
 
 def missing(place: str) -> Refusal:
+    """A field that must be there."""
     message = f"Missing required parameter: '{place}'."
     return Refusal(400, message, param=place, code="missing_required_parameter")
 
 
 def empty_array(place: str) -> Refusal:
+    """A list that must not be empty."""
     message = f"Invalid '{place}': empty array. Expected an array with minimum length 1,"
     message += " but got an empty array instead."
     return Refusal(400, message, param=place, code="empty_array")
 
 
 def out_of_range(place: str, kind: str, side: str, sign: str, bound: float, value: Any) -> Refusal:
+    """A number beyond a bound; `side` is `below minimum` or `above maximum`."""
     message = (
         f"Invalid '{place}': {kind} {side} value. Expected a value {sign} {bound}, but got {value} instead."
     )
@@ -104,21 +111,25 @@ def out_of_range(place: str, kind: str, side: str, sign: str, bound: float, valu
 
 
 def wrong_value(place: str, value: Any, supported: tuple[str, ...]) -> Refusal:
+    """A word that is none of those supported."""
     listed = ", ".join(f"'{one}'" for one in supported[:-1]) + f", and '{supported[-1]}'"
     message = f"Invalid value: '{value}'. Supported values are: {listed}."
     return Refusal(400, message, param=place, code="invalid_value")
 
 
 def unsupported_parameter(name: str, hint: str = "") -> Refusal:
+    """A field this model does not take."""
     message = f"Unsupported parameter: '{name}' is not supported with this model.{hint}"
     return Refusal(400, message, param=name, code="unsupported_parameter")
 
 
 def unsupported_value(name: str, value: str, supported: tuple[str, ...]) -> Refusal:
+    """A value this model does not take."""
     listed = ", ".join(f"'{one}'" for one in supported[:-1]) + f", and '{supported[-1]}'"
     message = f"Unsupported value: '{name}' does not support '{value}' with this model. Supported values are: {listed}."
     return Refusal(400, message, param=name, code="unsupported_value")
 
 
 def unknown_parameter(place: str) -> Refusal:
+    """A field that does not exist, inside of another."""
     return Refusal(400, f"Unknown parameter: '{place}'.", param=place, code="unknown_parameter")

@@ -32,6 +32,7 @@ PARTS = ("text", "image_url", "input_audio", "refusal", "audio", "file")
 
 
 def conversation_faults(messages: Any, sees: bool) -> Iterator[Refusal]:
+    """What is wrong with `messages`; `sees`: whether the model takes pictures."""
     if messages is None:
         yield missing("messages")
     if not isinstance(messages, list):

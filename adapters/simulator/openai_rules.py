@@ -96,7 +96,7 @@ EMBEDDING_FIELDS = frozenset(
     }
 )
 
-# JSON types by field; "number" takes integers too.
+# JSON types by field, and the word for each in a complaint.
 TYPES: Mapping[str, tuple[str, tuple[type, ...]]] = {
     "frequency_penalty": ("decimal", (int, float)),
     "logit_bias": ("object", (dict,)),
@@ -156,8 +156,10 @@ def denied(headers: Headers, key: str | None) -> Refusal | None:
         return None
     scheme, _, shown = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not shown:
-        return Refusal(401, "You didn't provide an API key. You need to provide your API key in an Authorization header"
-                            " using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).")  # fmt: skip
+        words = (
+            "You didn't provide an API key. You need to provide your API key in an Authorization header using"
+        )
+        return Refusal(401, f"{words} Bearer auth (i.e. Authorization: Bearer YOUR_KEY).")
     if shown != key:
         return Refusal(
             401,

@@ -52,9 +52,9 @@ class Scenario:
     """One behaviour of all fake providers.
 
     `models` by provider kind; `snapshots`: the dated name an answer carries instead of the one asked for. `key`: the
-    one that is let in, None: all are. `head_s`: seconds to the head; `delta_s`: before each piece of the answer. `broken`:
-    how an answer ends that breaks in the middle, by a cut connection or by the provider's own error event. `usage`:
-    told instead of what the answer counted. `epoch`: what the providers' clock says at the start of each answer.
+    one that is let in, None: all are. `head_s`: seconds to the head; `delta_s`: before each piece of the answer.
+    `broken`: how an answer ends that breaks in the middle, by a cut connection or by the provider's own error event.
+    `usage`: told instead of what the answer counted. `epoch`: what the providers' clock says as an answer starts.
     """
 
     models: Mapping[str, tuple[ModelFacts, ...]]

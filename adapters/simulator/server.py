@@ -22,6 +22,7 @@ Application: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 SEEN = "/_sim/seen"
 SECRET_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key"})
 JSON = {"content-type": "application/json"}
+END = {"type": "http.response.body", "body": b"", "more_body": False}
 TEXT = {"content-type": "text/plain; charset=utf-8"}
 
 
@@ -53,7 +54,8 @@ class _Simulator:
         if request is None:
             return
         if own := self._own(request, scope):
-            await _send(own, send)
+            await _send_head_and_chunks(own, send)
+            await send(END)
             return
         call = self.journal.begin(request, time.time(), is_model_call(request))
         played = answer(request, self.scenario, self.journal.works)
@@ -104,24 +106,24 @@ async def _play(played: Played, call: Call, receive: Receive, send: Send) -> Non
 
         nursery.start_soon(watch)
         await trio.sleep(played.head_s)
-        await _send(played, send)
+        await _send_head_and_chunks(played, send)
+        if played.ending == "hang":
+            await trio.sleep_forever()
+        # Settled before the last word is sent: from then on the caller may go without having left.
         call.outcome = "whole" if played.ending == "end" else "broken"
+        if played.ending == "end":
+            await send(END)
         nursery.cancel_scope.cancel()
 
 
-async def _send(played: Played, send: Send) -> None:
-    if played.head is not None:
-        headers = [
-            (name.encode("latin-1"), value.encode("latin-1")) for name, value in played.head.headers.items()
-        ]
-        await send({"type": "http.response.start", "status": played.head.status, "headers": headers})
-        for delay_s, data in played.chunks:
-            await trio.sleep(delay_s)
-            await send({"type": "http.response.body", "body": data, "more_body": True})
-    if played.ending == "hang":
-        await trio.sleep_forever()
-    if played.ending == "end":
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+async def _send_head_and_chunks(played: Played, send: Send) -> None:
+    if played.head is None:
+        return
+    headers = [(name.encode(), value.encode("latin-1")) for name, value in played.head.headers.items()]
+    await send({"type": "http.response.start", "status": played.head.status, "headers": headers})
+    for delay_s, data in played.chunks:
+        await trio.sleep(delay_s)
+        await send({"type": "http.response.body", "body": data, "more_body": True})
 
 
 async def _live(receive: Receive, send: Send) -> None:
@@ -135,9 +137,8 @@ async def _live(receive: Receive, send: Send) -> None:
 def _index(request: HttpRequest, scope: Message) -> bytes:
     root = f"{scope.get('scheme', 'http')}://{request.headers.get('host', '127.0.0.1')}"
     lines = [f"  {root}{provider.prefix}" for provider in PROVIDERS]
-    return "\n".join(
-        ["Simulated providers. Base URLs to use:", *lines, f"What was asked: {root}{SEEN}", ""]
-    ).encode()
+    page = ["Simulated providers. Base URLs to use:", *lines, f"What was asked: {root}{SEEN}", ""]
+    return "\n".join(page).encode()
 
 
 def _shown(call: Call) -> dict[str, Any]:
@@ -147,14 +148,14 @@ def _shown(call: Call) -> dict[str, Any]:
         body = orjson.loads(request.body)
     except orjson.JSONDecodeError:
         body = request.body.decode("utf-8", "replace")
+    headers = {name: "****" if name in SECRET_HEADERS else value for name, value in request.headers.items()}
     return {
         "method": request.method,
         "path": request.url,
-        "headers": {
-            name: "****" if name in SECRET_HEADERS else value for name, value in request.headers.items()
-        },
+        "headers": headers,
         "body": body,
         "at": call.at,
         "ended": call.ended,
-        "outcome": call.outcome,
+        "whole": call.whole,
+        "left": call.left,
     }

@@ -90,7 +90,7 @@ def _to_bool(value: Any, _: Any) -> bool:
 
 def _to_int(value: Any, _: Any) -> int:
     if isinstance(value, Raw) and _WHOLE.fullmatch(value.text.strip()):
-        return int(value.text)
+        return int(value.text.strip())
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     _refuse(f"must be a whole number, not {_shown(value)}")
@@ -189,23 +189,25 @@ def _to_class(value: Any, wanted: type[Any]) -> Any:
             given[name] = _STRICT.structure(part, cast(Any, fields[name].type))
         except Mismatch as mismatch:
             found.extend(mismatch.under(name))
-    missing = [
-        name for name, option in fields.items() if option.default is attrs.NOTHING and name not in value
-    ]
-    found.extend(((name,), "is missing") for name in missing)
-    found.extend(() if missing else _out_of_range(wanted, given))
+    required = [name for name, option in fields.items() if option.default is attrs.NOTHING]
+    found.extend(((name,), "is missing") for name in required if name not in value)
+    if all(name in given for name in required):
+        found.extend(_out_of_range(wanted, given, required))
     if found:
         raise Mismatch(found)
     return wanted(**given)
 
 
-def _out_of_range(wanted: type[Any], given: Mapping[str, Any]) -> list[tuple[Path, str]]:
+def _out_of_range(
+    wanted: type[Any], given: Mapping[str, Any], required: Iterable[str]
+) -> list[tuple[Path, str]]:
     """What the class's own validators say: of single values where these are to blame, else of them together."""
     if (together := _refusal(wanted, given)) is None:
         return []
+    least = {name: given[name] for name in required}
     found: dict[Path, str] = {}
     for name, value in given.items():
-        if (refusal := _refusal(wanted, {name: value})) is not None:
+        if (refusal := _refusal(wanted, {**least, name: value})) is not None:
             about, text = refusal
             found[(about if about in given else name,)] = text
     return list(found.items()) or [((together[0],) if together[0] in given else (), together[1])]

@@ -3,9 +3,10 @@
 from enum import StrEnum
 from typing import TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 from pipeline.values.events import Usage
+from pipeline.values.http import Headers
 from pipeline.values.messages import Request
 from pipeline.values.problems import Kind, Outcome
 from pipeline.values.targets import Target
@@ -56,7 +57,7 @@ class Plan:
 class Exchange:
     """One request on its way. `arrived` and `deadline` are monotonic seconds; `dialect` is the client's wire language.
 
-    `strict`: refuse rather than lose something the client asked for.
+    `strict`: refuse rather than lose something the client asked for. `forwarded`: headers that every upstream is sent.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Exchange:
     preference: Preference = Preference()
     priority: Priority = Priority.NORMAL
     strict: bool = False
+    forwarded: Headers = field(factory=dict)
     plan: Plan | None = None
 
 

@@ -52,7 +52,13 @@ def scope_of(method: str, path: str, headers: list[tuple[bytes, bytes]], **chang
 
 
 async def call(
-    app: App, method: str, path: str, *, headers: dict[str, str] | None = None, body: bytes = b"", **changes: Any
+    app: App,
+    method: str,
+    path: str,
+    *,
+    headers: dict[str, str] | None = None,
+    body: bytes = b"",
+    **changes: Any,
 ) -> Got:
     """What `app` answers; the client stays until then."""
     given = [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()]

@@ -19,8 +19,8 @@ from adapters.errors import error_body, json_type
         pytest.param(
             "/v1/chat/completions",
             500,
-            {"error": {"message": "no", "type": "api_error", "param": None, "code": None}},
-            id="a fault of ours is an api_error there",
+            {"error": {"message": "no", "type": "server_error", "param": None, "code": None}},
+            id="a fault of ours, in the words of that dialect",
         ),
         pytest.param(
             "/v1/messages",
@@ -31,7 +31,11 @@ from adapters.errors import error_body, json_type
         pytest.param(
             "/v1/messages/count_tokens",
             400,
-            {"type": "error", "error": {"type": "invalid_request_error", "message": "no"}, "request_id": "r1"},
+            {
+                "type": "error",
+                "error": {"type": "invalid_request_error", "message": "no"},
+                "request_id": "r1",
+            },
             id="what stands below it too",
         ),
     ],

@@ -1,4 +1,5 @@
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,8 +125,12 @@ async def test_other_origins_are_refused_before_any_work(origin, method):
     ("listed", "origin", "allowed"),
     [
         pytest.param(["https://my.example"], "https://my.example", True, id="as listed"),
-        pytest.param(["https://my.example/"], "https://my.example", True, id="a slash at the end of the entry"),
-        pytest.param([" https://my.example "], "https://My.example", True, id="blanks and case do not matter"),
+        pytest.param(
+            ["https://my.example/"], "https://my.example", True, id="a slash at the end of the entry"
+        ),
+        pytest.param(
+            [" https://my.example "], "https://My.example", True, id="blanks and case do not matter"
+        ),
         pytest.param(["https://my.example"], "https://other.example", False, id="another one"),
         pytest.param(["https://*.example"], "https://a.b.example", True, id="a star in front"),
         pytest.param(["https://*.example"], "https://example", False, id="the dot is a dot"),
@@ -176,7 +181,9 @@ async def test_a_preflight_is_answered_here():
     assert got.header("vary") == "Origin"
     named = got.header("access-control-allow-headers").lower().split(",")
     plain = {"authorization", "content-type", "user-agent", "accept", "x-requested-with", "openai-beta"}
-    stainless = "arch async custom-poll-interval helper-method lang os package-version poll-helper retry-count"
+    stainless = (
+        "arch async custom-poll-interval helper-method lang os package-version poll-helper retry-count"
+    )
     stainless += " runtime runtime-version timeout"
     assert set(named) == plain | {f"x-stainless-{name}" for name in stainless.split()}
 
@@ -198,17 +205,35 @@ async def test_options_without_origin(guard, expected):
         pytest.param("POST", "/api/chat", {}, 200, id="a program may send any type"),
         pytest.param("POST", "/api/chat", {"Content-Type": "text/plain"}, 200, id="a program, text"),
         pytest.param("POST", "/api/chat", {**PAGE, **JSON}, 200, id="a page sends json"),
-        pytest.param("POST", "/api/chat", {**PAGE, "Content-Type": "application/json; charset=utf-8"}, 200, id="charset"),
-        pytest.param("POST", "/api/chat", {**PAGE, "Content-Type": "APPLICATION/LD+JSON"}, 200, id="a kind of json"),
-        pytest.param("POST", "/api/chat", {**PAGE, "Content-Type": "text/plain"}, 415, id="a page sends text"),
+        pytest.param(
+            "POST",
+            "/api/chat",
+            {**PAGE, "Content-Type": "application/json; charset=utf-8"},
+            200,
+            id="charset",
+        ),
+        pytest.param(
+            "POST", "/api/chat", {**PAGE, "Content-Type": "APPLICATION/LD+JSON"}, 200, id="a kind of json"
+        ),
+        pytest.param(
+            "POST", "/api/chat", {**PAGE, "Content-Type": "text/plain"}, 415, id="a page sends text"
+        ),
         pytest.param("POST", "/api/chat", {**PAGE, "Content-Type": "text/json"}, 415, id="nearly json"),
         pytest.param("POST", "/api/chat", PAGE, 415, id="a page sends no type"),
         pytest.param("POST", "/v1/chat/completions", PAGE, 415, id="on openai's routes too"),
         pytest.param(
-            "POST", "/api/chat", {"Origin": "http://localhost:11434", "Content-Type": "text/plain"}, 415, id="our own page"
+            "POST",
+            "/api/chat",
+            {"Origin": "http://localhost:11434", "Content-Type": "text/plain"},
+            415,
+            id="our own page",
         ),
         pytest.param(
-            "POST", "/v1/audio/transcriptions", {**PAGE, "Content-Type": "multipart/form-data"}, 200, id="a form with a file"
+            "POST",
+            "/v1/audio/transcriptions",
+            {**PAGE, "Content-Type": "multipart/form-data"},
+            200,
+            id="a form with a file",
         ),
         pytest.param("GET", "/api/tags", PAGE, 200, id="nothing is sent"),
     ],
@@ -238,9 +263,13 @@ async def test_pages_may_post_json_only(method, path, headers, status):
         pytest.param({"headers": [*HOST, (b"x", b"y" * 32700)]}, 200, id="large headers"),
         pytest.param({"headers": [*HOST, (b"x", b"y" * 32768)]}, 431, id="too large headers"),
         pytest.param(
-            {"headers": [*HOST, (b"content-length", b"3"), (b"transfer-encoding", b"chunked")]}, 400, id="two framings"
+            {"headers": [*HOST, (b"content-length", b"3"), (b"transfer-encoding", b"chunked")]},
+            400,
+            id="two framings",
         ),
-        pytest.param({"headers": [*HOST, (b"content-length", b"3"), (b"content-length", b"3")]}, 400, id="two lengths"),
+        pytest.param(
+            {"headers": [*HOST, (b"content-length", b"3"), (b"content-length", b"3")]}, 400, id="two lengths"
+        ),
         pytest.param({"headers": [*HOST, (HOP.encode(), b"me")]}, 508, id="our own request came back"),
         pytest.param({"headers": [*HOST, (HOP.encode(), b"other, me")]}, 508, id="by way of another gateway"),
         pytest.param({"headers": [*HOST, (HOP.encode(), b"other")]}, 200, id="another gateway's request"),
@@ -280,13 +309,16 @@ async def test_refusals_have_an_id_too():
 async def test_ids_of_our_own_are_kept_when_they_come_back():
     guard = Guard("me", loopback=True)
     first = (await call(guarded(inner, guard), "GET", "/")).header("x-request-id")
-    again = (await call(guarded(inner, guard), "GET", "/", headers={"X-Request-Id": first})).header("x-request-id")
+    again = (await call(guarded(inner, guard), "GET", "/", headers={"X-Request-Id": first})).header(
+        "x-request-id"
+    )
     other = (await call(guarded(inner, guard), "GET", "/")).header("x-request-id")
     assert first == again != other
 
 
 @pytest.mark.parametrize(
-    ("version", "close"), [pytest.param("1.1", "close", id="said"), pytest.param("2", None, id="unknown to HTTP/2")]
+    ("version", "close"),
+    [pytest.param("1.1", "close", id="said"), pytest.param("2", None, id="unknown to HTTP/2")],
 )
 async def test_a_draining_house_closes_connections(version, close):
     draining = Guard("me", loopback=False, draining=lambda: True)
@@ -306,9 +338,11 @@ async def test_websockets_are_closed_and_lifespan_passes():
     seen, sent = [], []
 
     async def app(scope, receive, send):
+        await trio.lowlevel.checkpoint()
         seen.append(scope["type"])
 
     async def send(message):
+        await trio.lowlevel.checkpoint()
         sent.append(message["type"])
 
     await guarded(app, LOCAL)({"type": "websocket", "headers": []}, None, send)
@@ -318,7 +352,14 @@ async def test_websockets_are_closed_and_lifespan_passes():
 
 @pytest.mark.parametrize(
     ("host", "expected"),
-    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("[::1]", True), ("0.0.0.0", False), ("nas", False)],
+    [
+        ("127.0.0.1", True),
+        ("localhost", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("0.0.0.0", False),
+        ("nas", False),
+    ],
 )
 def test_where_listening_is_listening_to_this_machine_alone(host, expected):
     assert is_loopback(host) is expected

@@ -2,7 +2,7 @@ import pytest
 import trio
 import trio.testing
 
-from adapters.lifecycle import Lifecycle, State
+from adapters.lifecycle import Lifecycle
 
 
 async def run_exchange(lifecycle, work_s, told, last_words_s=0.0):
@@ -33,7 +33,12 @@ async def set_at(event, delay):
 
 def test_a_house_begins_by_serving():
     lifecycle = Lifecycle()
-    assert (lifecycle.state, lifecycle.accepting, lifecycle.draining, lifecycle.ended) == ("serving", True, False, False)
+    assert (lifecycle.state, lifecycle.accepting, lifecycle.draining, lifecycle.ended) == (
+        "serving",
+        True,
+        False,
+        False,
+    )
 
 
 async def test_a_draining_house_still_takes_calls_for_a_while(autojump_clock):

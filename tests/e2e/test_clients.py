@@ -1,6 +1,7 @@
 """Real client libraries, real sockets: ollama-python and openai-python at the proxy, over each kind of provider."""
 
 import base64
+from collections.abc import Iterator
 
 import ollama
 import openai
@@ -25,13 +26,15 @@ PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\0" * 16).decode()
 
 
 @pytest.fixture(scope="session")
-def ollama_client(gateway: Process) -> ollama.Client:
-    return ollama.Client(gateway.url)
+def ollama_client(gateway: Process) -> Iterator[ollama.Client]:
+    with ollama.Client(gateway.url) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
-def openai_client(gateway: Process) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="x", max_retries=0)
+def openai_client(gateway: Process) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="x", max_retries=0) as client:
+        yield client
 
 
 def user(text):
@@ -227,13 +230,13 @@ class TestOpenAI:
 
 def test_gpt_4o_by_both_protocols(over_openai: Process):
     """What the README promises: a cloud model through Ollama's API, with tools and, on a model that can, thinking."""
-    client = ollama.Client(over_openai.url)
-    reply = client.chat("gpt-4o", user("@@TOOL"), tools=[WEATHER])
-    assert reply.model == "gpt-4o"
-    assert reply.message.tool_calls[0].function.arguments == {"city": "Paris", "n": 2}
-    assert client.chat("o4-mini", user("hi"), think="high").message.thinking == "Let me think."
-    own = openai.OpenAI(base_url=f"{over_openai.url}/v1", api_key="x")
-    raw = own.chat.completions.with_raw_response.create(model="gpt-4o", messages=user("hi"))
+    with ollama.Client(over_openai.url) as client:
+        reply = client.chat("gpt-4o", user("@@TOOL"), tools=[WEATHER])
+        assert reply.model == "gpt-4o"
+        assert reply.message.tool_calls[0].function.arguments == {"city": "Paris", "n": 2}
+        assert client.chat("o4-mini", user("hi"), think="high").message.thinking == "Let me think."
+    with openai.OpenAI(base_url=f"{over_openai.url}/v1", api_key="x") as own:
+        raw = own.chat.completions.with_raw_response.create(model="gpt-4o", messages=user("hi"))
     assert raw.headers["x-provider"] == "openai"
     assert raw.headers["x-model"] == "gpt-4o"
     assert raw.headers["x-attempts"] == "1"

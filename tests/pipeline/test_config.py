@@ -11,6 +11,7 @@ import pytest
 from attrs import evolve, field, fields, frozen
 from attrs.validators import ge, gt, optional
 from hypothesis import given as drawn
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from pipeline.config import (
@@ -354,6 +355,11 @@ def test_with_nothing_given_the_demonstration_runs():
             id="unknown operation",
         ),
         pytest.param(
+            "[pipeline]\nstages = false",
+            "proxy.toml:2: pipeline.stages: must be a list, not false",
+            id="false for a list that must be there",
+        ),
+        pytest.param(
             "[pipeline.embed]",
             "proxy.toml:1: pipeline.embed.stages: is missing",
             id="an operation without stages",
@@ -632,6 +638,37 @@ def test_a_number_from_the_environment_is_plain_digits(text):
         assert given(env={"MAX_BODY_BYTES": text}).server.max_body_bytes == 32 * 2**20
 
 
+NAMES = st.sampled_from(
+    ["server", "port", "origins", "pipeline", "stages", "embed", "stage", "route", "weights", "limit", "demo"]
+) | st.sampled_from(
+    ["providers", "openai", "own", "kind", "api_key", "env", "base_url", "deployments", "models", "targets"]
+)
+TREES = st.recursive(
+    st.booleans()
+    | st.integers(-9, 9)
+    | st.floats()
+    | st.sampled_from(["call", "openai", "openai/x", "http://[", ""]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None)
+@drawn(
+    st.dictionaries(NAMES, TREES, max_size=4),
+    st.dictionaries(st.sampled_from(sorted(VARIABLES)), st.text(max_size=9)),
+)
+def test_whatever_is_given_there_is_a_config_or_faults_with_places(tree, env):
+    text = "".join(f"{name} = {_written(value, '')}\n" for name, value in tree.items())
+    text = re.sub(r"-?\b(NaN|Infinity)\b", "nan", text)
+    try:
+        config = given(text, env, kinds=("openai", "ollama", "azure"))
+    except ConfigError as error:
+        assert all(fault.where and fault.text for fault in error.faults)  # noqa: PT017
+    else:
+        assert set(config.origins_of) == {dotted(path) for path in leaves(effective(config))}
+
+
 # ---- Lines -----------------------------------------------------------------------------------------------------------
 
 AWKWARD = '''\
@@ -700,6 +737,7 @@ def _written(value: Any, newline: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+@settings(deadline=None)
 @drawn(st.lists(VALUES, min_size=1, max_size=5), st.booleans())
 def test_each_key_is_found_on_the_line_it_was_written_on(values, spread):
     lines, places = [], {}
@@ -1171,6 +1209,7 @@ def test_no_fault_shows_a_secret(toml, env):
     assert KEY not in f"{caught.value} {caught.value!r}"
 
 
+@settings(deadline=None)
 @drawn(
     st.sampled_from(sorted(VARIABLES)),
     st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=21),
@@ -1204,7 +1243,7 @@ def test_each_effective_value_has_an_origin():
 
 def test_the_effective_configuration_leaves_out_what_is_not_set():
     tree = effective(shipped("[models.f]\nfamily = 'gpt'"))
-    assert None not in [leaf for leaf in tree["stage"]["normalize"].values()]
+    assert tree["stage"]["normalize"] == {"rename": {}}
     assert tree["models"]["f"] == {"targets": [], "fallback": [], "family": "gpt"}
 
 
@@ -1237,7 +1276,10 @@ def loaded(path: Path | None, **environ: str) -> Config:
     return load(None if path is None else str(path), environ, {}, catalog=CATALOG, kinds=("openai",))
 
 
-def test_files_are_read_from_where_proxy_toml_is(tmp_path):
+def test_files_are_read_from_where_proxy_toml_is(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / ".env").write_text("PORT=8")
     (tmp_path / "proxy.toml").write_text(
         '\ufeffmodels_filter = "m.txt"\n[providers.openai]\napi_key = {file = "k"}\n'
     )
@@ -1275,7 +1317,8 @@ def test_without_any_file_the_defaults_hold(tmp_path, monkeypatch):
         ),
     ],
 )
-def test_a_file_that_cannot_be_used(tmp_path, content, found):
+def test_a_file_that_cannot_be_used(tmp_path, monkeypatch, content, found):
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "proxy.toml"
     if content is not None:
         path.write_bytes(content)

@@ -52,7 +52,13 @@ def test_what_is_affordable(budget, provider, again, expected):
     assert budget.allows(provider, again, 100.0) is expected
 
 
-def test_after_ten_seconds_all_is_forgotten():
-    budget = spent(extra=10)
-    assert not budget.allows("b", False, 109.9)
-    assert budget.allows("b", False, 110.0)
+@pytest.mark.parametrize(
+    ("budget", "provider", "again"),
+    [
+        pytest.param(spent(extra=10), "b", False, id="extra attempts"),
+        pytest.param(spent(first=50, again=20), "a", True, id="returns to a provider"),
+    ],
+)
+def test_after_ten_seconds_all_is_forgotten(budget, provider, again):
+    assert not budget.allows(provider, again, 109.9)
+    assert budget.allows(provider, again, 110.0)

@@ -39,5 +39,12 @@ def test_it_counts_what_lies_in_its_slices_and_keeps_no_more_of_them(steps):
     assert len(window.slices) <= 10
 
 
+def test_it_keeps_one_entry_a_slice_and_only_the_slices_that_count():
+    window = EMPTY
+    for step in range(60):
+        window = window.added(0, step * 1.0)
+    assert [number for number, _ in window.slices] == list(range(10, 20))
+
+
 def test_an_emptied_window_keeps_its_shape():
     assert EMPTY.added(1, 5.0).emptied() == EMPTY

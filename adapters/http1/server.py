@@ -1,0 +1,324 @@
+"""The server of one plain HTTP/1.1 connection, for an ASGI application.
+
+    idle --first byte--> head --complete--> serving --answered, body read--> idle
+      |  idle limit        |  head limit       |  client gone, stalled, close
+      v                    v                   v
+    closed <---------------------------------------
+
+One request is served at a time, in order. While the application works, whoever waits in `receive` after the whole body
+watches the client: bytes that come are the next request and are kept, the end of the stream is the client leaving.
+"""
+
+import logging
+import select
+import socket
+from collections.abc import Callable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+import trio
+from attrs import define, field, frozen
+
+from adapters.asgi import App, Message
+from adapters.http1.channel import Broken, Plain
+from adapters.http1.request import Refused, Request, Requests
+
+log = logging.getLogger("ollama_proxy.connection")
+
+AHEAD_BYTES = 64 * 1024
+# How often the end of a client is looked for who has sent more than we read ahead.
+HANG_UP_POLL_S = 0.03
+LINGER_S = 1.0
+LINGER_BYTES = 1024 * 1024
+# Linux: the peer has shut down its sending side, told also while unread bytes lie before it.
+POLLRDHUP = getattr(select, "POLLRDHUP", 0x2000)
+
+GONE: Message = {"type": "http.disconnect"}
+STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+BODILESS = frozenset({204, 304})
+
+
+@frozen
+class Limits:
+    """Seconds: `idle_s` between requests, `head_s` for a head from its first byte, `stall_s` for a send that rests."""
+
+    idle_s: float = 75.0
+    head_s: float = 5.0
+    stall_s: float = 30.0
+
+
+class Dates:
+    """The `date` line, made once a second."""
+
+    def __init__(self, epoch: Callable[[], float]) -> None:
+        self._epoch = epoch
+        self._second = -1
+        self._line = b""
+
+    def line(self) -> bytes:
+        """The line for now."""
+        now = int(self._epoch())
+        if now != self._second:
+            self._second = now
+            self._line = f"date: {formatdate(now, usegmt=True)}\r\n".encode()
+        return self._line
+
+
+@define(eq=False)
+class Connection:
+    """One connection. `peer` and `own` are (address, port) as ASGI names them."""
+
+    app: App
+    channel: Plain
+    peer: tuple[str, int] | None
+    own: tuple[str, int] | None
+    limits: Limits
+    dates: Dates
+    idle: bool = field(default=True, init=False)
+    retiring: bool = field(default=False, init=False)
+    _requests: Requests = field(factory=Requests, init=False)
+
+    async def run(self) -> None:
+        """Serve until either side has had enough."""
+        try:
+            while (request := await self._next()) is not None:
+                turn = Turn(self, request)
+                await turn.serve()
+                if turn.unanswered and self.fault is not None:
+                    raise self.fault
+                if not turn.reusable:
+                    await self._linger(request)
+                    return
+        except Refused as refusal:
+            await self._refuse(refusal)
+        except Broken:
+            pass
+        finally:
+            self.channel.close()
+
+    def retire(self) -> None:
+        """Close after the request that is being served; at once if there is none."""
+        self.retiring = True
+        if self.idle:
+            self.channel.close()
+
+    async def more(self) -> int:
+        """Read once and take in what came: how many bytes that was. Raises Broken."""
+        data = await self.channel.receive()
+        if data:
+            self._requests.feed(data)
+        return len(data)
+
+    @property
+    def fault(self) -> Refused | None:
+        """What is wrong with what came last."""
+        return self._requests.fault
+
+    async def _next(self) -> Request | None:
+        """The next request, None if there is none."""
+        requests = self._requests
+        while not requests.ready:
+            if requests.fault is not None:
+                raise requests.fault
+            if self.retiring:
+                return None
+            self.idle = not requests.begun
+            with trio.move_on_after(self.limits.idle_s if self.idle else self.limits.head_s) as patience:
+                if self.idle:
+                    if not await self.more():
+                        return None
+                    continue
+                while requests.begun and not requests.ready and requests.fault is None:
+                    if not await self.more():
+                        return None
+            if patience.cancelled_caught:
+                if requests.begun:
+                    raise Refused(408, "the head of the request did not arrive in time")
+                return None
+        self.idle = False
+        return requests.ready.popleft()
+
+    async def _refuse(self, refusal: Refused) -> None:
+        """The answer to what is no request; the connection ends with it."""
+        body = orjson.dumps({"error": refusal.text})
+        head = STATUS_LINES[refusal.status] + self.dates.line()
+        head += b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        try:
+            await self.channel.send(head + body)
+            await self._discard()
+        except Broken:
+            pass
+
+    async def _linger(self, request: Request) -> None:
+        """Let the client read the answer: closing on bytes that nobody read would cut it off."""
+        if not request.complete:
+            await self._discard()
+
+    async def _discard(self) -> None:
+        self.channel.sock.shutdown(socket.SHUT_WR)
+        taken = 0
+        with trio.move_on_after(LINGER_S):
+            while taken < LINGER_BYTES and (data := await self.channel.receive()):
+                taken += len(data)
+
+
+class Turn:
+    """One request and its answer: the ASGI `receive` and `send` of it."""
+
+    def __init__(self, connection: Connection, request: Request) -> None:
+        self.connection = connection
+        self.request = request
+        self.gone = False
+        self.over = False
+        self._given = False
+        self._head: bytes | None = None
+        self._begun = False
+        self._chunked = False
+        self._close = not request.keep_alive or request.version != "1.1"
+        self._bodiless = False
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request may follow."""
+        return self.over and not self.gone and not self._close and self.request.complete
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether nothing has been sent yet."""
+        return not self._begun
+
+    async def serve(self) -> None:
+        """Let the application answer."""
+        try:
+            await self.connection.app(self._scope(), self.receive, self.send)
+        except Exception:
+            log.exception("the application failed")
+        if self.over or self.gone or self.connection.fault is not None:
+            return
+        if self._begun:
+            # A reply that broke off must not look like one that ended: no last chunk.
+            self.gone = True
+            return
+        self._close = True
+        await self.send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"0")]})
+        await self.send({"type": "http.response.body", "body": b""})
+
+    def _scope(self) -> dict[str, Any]:
+        request, connection = self.request, self.connection
+        path, _, query = request.target.partition(b"?")
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": request.version,
+            "method": request.method,
+            "scheme": "http",
+            "path": unquote(path.decode("latin-1")),
+            "raw_path": path,
+            "query_string": query,
+            "root_path": "",
+            "headers": request.headers,
+            "client": connection.peer,
+            "server": connection.own,
+            "state": {},
+            "extensions": {},
+        }
+
+    async def receive(self) -> Message:
+        """The next piece of the body; after the last one, when the client leaves."""
+        request = self.request
+        if self._given:
+            await self._until_gone()
+            return GONE
+        try:
+            if not request.parts and not request.complete:
+                if request.expects:
+                    request.expects = False
+                    await self.connection.channel.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+                while not request.parts and not request.complete:
+                    if self.connection.fault is not None or not await self.connection.more():
+                        raise Broken
+        except Broken:
+            self.gone = True
+            return GONE
+        self._given = request.complete
+        return {"type": "http.request", "body": request.taken(), "more_body": not request.complete}
+
+    async def _until_gone(self) -> None:
+        connection = self.connection
+        ahead = 0
+        try:
+            while not (self.gone or self.over) and ahead < AHEAD_BYTES:
+                came = await connection.more()
+                if not came:
+                    break
+                ahead += came
+            else:
+                await self._until_hung_up()
+        except Broken:
+            pass
+        self.gone = self.gone or not self.over
+
+    async def _until_hung_up(self) -> None:
+        """Wait for the end of a client who has sent more than we read ahead."""
+        poll = select.poll()
+        poll.register(self.connection.channel.sock, POLLRDHUP)
+        while not (self.gone or self.over or poll.poll(0)):
+            await trio.sleep(HANG_UP_POLL_S)
+
+    async def send(self, message: Message) -> None:
+        """A head, held back until there is something to go with it, or a piece of the body."""
+        if self.gone or self.over:
+            return
+        if message["type"] == "http.response.start":
+            self._head = self._rendered(message["status"], message.get("headers", ()))
+            return
+        body = message.get("body", b"")
+        more = message.get("more_body", False)
+        data = self._framed(body, more)
+        if self._head is not None:
+            data, self._head, self._begun = self._head + data, None, True
+        self.over = not more
+        if not data:
+            return
+        try:
+            await self.connection.channel.send(data)
+        except Broken:
+            self.gone = True
+            self.connection.channel.close()  # whoever watches the client wakes by it
+
+    def _framed(self, body: bytes, more: bool) -> bytes:
+        if self._bodiless:
+            return b""
+        if not self._chunked:
+            return body
+        chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+        return chunk if more else chunk + b"0\r\n\r\n"
+
+    def _rendered(self, status: int, headers: Any) -> bytes:
+        """The head, with how the body's end will be known."""
+        lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
+        sized = False
+        for name, value in headers:
+            lines.append(b"%b: %b\r\n" % (name, value))
+            lowered = name.lower()
+            if lowered == b"content-length":
+                sized = True
+            elif lowered == b"connection" and value.lower() == b"close":
+                self._close = True
+        lines.append(self.connection.dates.line())
+        self._bodiless = status in BODILESS or self.request.method == "HEAD"
+        if not sized and not self._bodiless:
+            self._chunked = self.request.version == "1.1"
+            if self._chunked:
+                lines.append(b"transfer-encoding: chunked\r\n")
+            else:
+                self._close = True
+        if self.connection.retiring or not self.request.complete:
+            self._close = True
+        if self._close and b"connection: close\r\n" not in lines:
+            lines.append(b"connection: close\r\n")
+        lines.append(b"\r\n")
+        return b"".join(lines)

@@ -1,0 +1,164 @@
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
+from stat import S_IRUSR
+
+import pytest
+import trio
+from attrs import evolve
+
+from adapters.ledger import Ledger
+from adapters.store.sqlite import VERSION, SqliteStore, StoreError
+from pipeline.values.exchange import How, Loss
+from tests.adapters.test_ledger import RECORD, numbered, until
+
+
+def rows(path, query):
+    connection = sqlite3.connect(path)
+    try:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(query)]
+    finally:
+        connection.close()
+
+
+def test_a_record_is_kept_with_its_attempts(tmp_path):
+    store = SqliteStore(tmp_path / "deep" / "usage.db")
+    store.open()
+    store.put([evolve(RECORD, losses=(Loss("seed", How.DROPPED), Loss("top_k", How.APPROXIMATED)))])
+    store.close()
+    (exchange,) = rows(store.path, "select * from exchanges")
+    assert exchange == {
+        "number": 1,
+        "id": "r",
+        "at": 1.0,
+        "caller": None,
+        "dialect": "ollama.chat",
+        "operation": "chat",
+        "model": "m",
+        "stream": 1,
+        "outcome": "ok",
+        "problem": None,
+        "status": 200,
+        "served": "a/m",
+        "strategy": None,
+        "input_tokens": 11,
+        "output_tokens": 3,
+        "cached_tokens": None,
+        "thinking_tokens": None,
+        "estimated": 0,
+        "queued_s": 0.001,
+        "ttft_s": 0.25,
+        "duration_s": 2.0,
+        "losses": '{"seed": "dropped", "top_k": "approximated"}',
+    }
+    assert rows(
+        store.path, "select target, after_s, ttft_s, duration_s, verdict, committed from attempts"
+    ) == [
+        {
+            "target": "a/m",
+            "after_s": 0,
+            "ttft_s": None,
+            "duration_s": 1,
+            "verdict": "overloaded",
+            "committed": 0,
+        },
+        {"target": "b/m", "after_s": 1, "ttft_s": 0.5, "duration_s": 1, "verdict": None, "committed": 1},
+    ]
+
+
+def test_records_are_added_to_those_of_earlier_lives(tmp_path):
+    for number in range(3):
+        store = SqliteStore(tmp_path / "usage.db")
+        store.open()
+        store.put(numbered(number))
+        store.close()
+    assert [row["id"] for row in rows(store.path, "select id from exchanges order by number")] == [
+        "0",
+        "1",
+        "2",
+    ]
+
+
+def test_the_same_id_may_come_twice(tmp_path):
+    store = SqliteStore(tmp_path / "usage.db")
+    store.put([RECORD, RECORD])
+    store.close()
+    assert len(rows(store.path, "select * from exchanges")) == 2
+    assert len(rows(store.path, "select * from attempts")) == 4
+
+
+def test_a_batch_is_kept_whole_or_not_at_all(tmp_path):
+    store = SqliteStore(tmp_path / "usage.db")
+    with pytest.raises(Exception, match="NOT NULL"):
+        store.put([RECORD, evolve(RECORD, model=None)])
+    store.put([])
+    store.close()
+    assert rows(store.path, "select * from exchanges") == []
+
+
+def test_a_fault_names_no_values(tmp_path):
+    store = SqliteStore(tmp_path / "usage.db")
+    with pytest.raises(Exception, match="NOT NULL") as fault:
+        store.put([evolve(RECORD, id="a-private-word", model=None)])
+    store.close()
+    assert "a-private-word" not in str(fault.value)
+
+
+def test_a_file_of_a_newer_version_is_left_alone(tmp_path):
+    connection = sqlite3.connect(tmp_path / "usage.db")
+    connection.execute(f"pragma user_version = {VERSION + 1}")
+    connection.close()
+    with pytest.raises(StoreError, match="newer version"):
+        SqliteStore(tmp_path / "usage.db").open()
+
+
+def test_any_thread_may_write(tmp_path):
+    store = SqliteStore(tmp_path / "usage.db")
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
+        for number in range(4):
+            (first if number % 2 else second).submit(store.put, numbered(number)).result()
+    store.close()
+    assert len(rows(store.path, "select * from exchanges")) == 4
+
+
+def write_some(path, count):
+    store = SqliteStore(path)
+    for _ in range(count):
+        store.put([RECORD])
+    store.close()
+
+
+def test_processes_that_share_a_file_wait_for_each_other(tmp_path):
+    context, path = get_context("spawn"), tmp_path / "usage.db"
+    processes = [context.Process(target=write_some, args=(path, 50)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert rows(path, "select count(*) as n, count(distinct number) as m from exchanges") == [
+        {"n": 150, "m": 150}
+    ]
+
+
+async def test_a_ledger_on_a_disk(tmp_path):
+    ledger = Ledger(SqliteStore(tmp_path / "usage.db"))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(ledger.run)
+        for record in numbered(*range(600)):
+            ledger.keep(record)
+        nursery.cancel_scope.cancel()
+    assert rows(tmp_path / "usage.db", "select count(*) as n from exchanges") == [{"n": 600}]
+
+
+async def test_a_directory_that_is_none(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "file").chmod(S_IRUSR)
+    ledger = Ledger(SqliteStore(tmp_path / "file" / "usage.db"))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(ledger.run)
+        ledger.keep(RECORD)
+        await until(lambda: not ledger.writable)
+        nursery.cancel_scope.cancel()
+    assert ledger.requests == 1

@@ -1,0 +1,291 @@
+"""The edge on virtual time: bodies, headers, leaving, keep-alives and last words, through plain ASGI."""
+
+import json
+import math
+
+import pytest
+import trio
+from attrs import define, field
+
+from adapters.asgi import REQUEST_ID
+from adapters.dialects import DIALECTS
+from adapters.edge import Edge, data_plane, wishes
+from adapters.guard import HOP
+from adapters.lifecycle import Lifecycle
+from pipeline.values.events import Finished, Started, TextDelta
+from pipeline.values.exchange import Preference, Priority
+from pipeline.values.problems import Kind, Problem
+from pipeline.wiring import build_stages, compose
+from stages import CATALOG
+from tests.kit import EPOCH, HELLO, Stand, Step, exchange
+
+HELLO_SCRIPT: list[Step] = [(0.0, event) for event in HELLO]
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+
+@define(eq=False)
+class Client:
+    """One request to the edge: what it sends, when it leaves (seconds from now), and what it got."""
+
+    body: bytes
+    path: str = "/api/chat"
+    headers: dict[str, str] = field(factory=dict)
+    leaves_after: float = math.inf
+    pieces: int = 1
+    piece_s: float = 0.0
+    sent: list[dict] = field(factory=list)
+    times: list[float] = field(factory=list)
+    _given: int = 0
+
+    async def receive(self) -> dict:
+        if self._given < self.pieces:
+            size = math.ceil(len(self.body) / self.pieces)
+            part = self.body[self._given * size : (self._given + 1) * size]
+            self._given += 1
+            await trio.sleep(self.piece_s)
+            return {"type": "http.request", "body": part, "more_body": self._given < self.pieces}
+        await trio.sleep(self.leaves_after)
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: dict) -> None:
+        await trio.lowlevel.checkpoint()
+        self.sent.append(message)
+        self.times.append(trio.current_time())
+
+    @property
+    def status(self) -> int:
+        return self.sent[0]["status"]
+
+    @property
+    def head(self) -> dict[str, str]:
+        return {name.decode(): value.decode() for name, value in self.sent[0]["headers"]}
+
+    @property
+    def text(self) -> str:
+        return b"".join(message.get("body", b"") for message in self.sent).decode()
+
+    @property
+    def lines(self) -> list[dict]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+    @property
+    def over(self) -> bool:
+        return bool(self.sent) and self.sent[-1].get("more_body") is False
+
+
+@define(eq=False)
+class Plane:
+    """A data plane over scripted upstreams."""
+
+    stand: Stand
+    lifecycle: Lifecycle = field(factory=Lifecycle)
+    max_body_bytes: int = 1000
+    app: object = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        env = self.stand.env
+        stages = build_stages({name: entry.options() for name, entry in CATALOG.items()}, CATALOG, env)
+        service = compose(tuple(CATALOG), stages, CATALOG)
+        edge = Edge(
+            dialects=DIALECTS,
+            services=dict.fromkeys(("chat", "embed", "load"), service),
+            providers=frozenset(env.providers),
+            lifecycle=self.lifecycle,
+            now=trio.current_time,
+            epoch=lambda: EPOCH,
+            tell=self.stand.board.tell,
+            max_body_bytes=self.max_body_bytes,
+            instance="me",
+        )
+        self.app = data_plane(edge, missing)
+
+    async def serve(self, client: Client) -> Client:
+        headers = [(name.encode(), value.encode("latin-1")) for name, value in client.headers.items()]
+        scope = {"type": "http", "method": "POST", "path": client.path, "headers": headers, REQUEST_ID: "r1"}
+        await self.app(scope, client.receive, client.send)
+        return client
+
+
+async def missing(scope, receive, send):
+    raise AssertionError("this is no model call")
+
+
+def asking(body=CHAT, **changes) -> Client:
+    return Client(json.dumps(body).encode(), **changes)
+
+
+async def test_a_stream(autojump_clock):
+    client = await Plane(Stand({"a": HELLO_SCRIPT})).serve(asking())
+    assert client.status == 200
+    assert client.head["content-type"] == "application/x-ndjson"
+    assert "".join(line["message"]["content"] for line in client.lines) == "Hello"
+    assert [line["done"] for line in client.lines][-1] is True
+    assert client.over
+
+
+async def test_a_whole_reply_has_its_length(autojump_clock):
+    client = await Plane(Stand({"a": HELLO_SCRIPT})).serve(asking({**CHAT, "stream": False}))
+    assert json.loads(client.text)["message"]["content"] == "Hello"
+    assert client.head["content-length"] == str(len(client.text.encode()))
+
+
+async def test_the_headers_tell_the_story(autojump_clock):
+    scripts = {
+        "a": [(2, Problem(Kind.CONNECT))],
+        "b": [(1, Started("m")), (2, TextDelta("x")), (0, Finished("stop"))],
+    }
+    client = await Plane(Stand(scripts)).serve(asking())
+    assert client.head["x-provider"] == "b"
+    assert client.head["x-model"] == "m"
+    assert client.head["x-attempts"] == "2"
+    assert float(client.head["x-overhead-ms"]) == pytest.approx(0, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("client", "status"),
+    [
+        pytest.param(Client(b"x" * 1001), 413, id="a body over the limit"),
+        pytest.param(
+            Client(b"{}", headers={"content-length": "1001"}), 413, id="a declared length over the limit"
+        ),
+        pytest.param(Client(b"{" * 100, pieces=50, piece_s=1), 408, id="a body that dribbles"),
+    ],
+)
+async def test_bodies_that_are_not_taken_close_the_connection(client, status, autojump_clock):
+    stand = Stand({"a": HELLO_SCRIPT})
+    await Plane(stand).serve(client)
+    assert client.status == status
+    assert client.head["connection"] == "close"
+    assert json.loads(client.text)["error"]
+    assert stand.upstreams["a"].opened == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "text"),
+    [
+        pytest.param({"x-provider": "nobody"}, "X-Provider", id="an unknown provider"),
+        pytest.param({"x-provider": ""}, "X-Provider", id="no provider"),
+        pytest.param({"x-provider": "a; always"}, "X-Provider", id="a word that is not only"),
+        pytest.param({"x-request-timeout": "soon"}, "X-Request-Timeout", id="not a number"),
+        pytest.param({"x-request-timeout": "0.05"}, "X-Request-Timeout", id="too short"),
+        pytest.param({"x-request-timeout": "1801"}, "X-Request-Timeout", id="too long"),
+        pytest.param({"x-request-timeout": "nan"}, "X-Request-Timeout", id="not a time"),
+        pytest.param({"x-priority": "urgent"}, "X-Priority", id="an unknown class"),
+        pytest.param({"traceparent": "ä"}, "traceparent", id="a header handed on that is not plain"),
+        pytest.param({"x-proxy-strict": "maybe"}, "X-Proxy-Strict", id="neither yes nor no"),
+    ],
+)
+async def test_wishes_that_cannot_be_read_are_refused(headers, text, autojump_clock):
+    stand = Stand({"a": HELLO_SCRIPT})
+    client = await Plane(stand).serve(asking(headers=headers))
+    assert client.status == 400
+    assert text in json.loads(client.text)["error"]
+    assert stand.upstreams["a"].opened == []
+
+
+async def test_where_a_request_came_from_is_handed_on(autojump_clock):
+    stand = Stand({"a": HELLO_SCRIPT})
+    await Plane(stand).serve(asking(headers={"traceparent": "00-1-2-01", HOP: "one", "cookie": "x"}))
+    (asked,) = stand.upstreams["a"].requests
+    assert asked.headers == {"traceparent": "00-1-2-01", HOP: "one, me"}
+
+
+def test_wishes_are_read():
+    headers = {
+        "x-provider": "B, a ;only",
+        "x-priority": "HIGH",
+        "x-request-timeout": "2.5",
+        "x-proxy-strict": "true",
+    }
+    after = wishes(exchange(10.0), headers, frozenset({"a", "b"}))
+    assert after.preference == Preference(("b", "a"), only=True)
+    assert after.priority is Priority.HIGH
+    assert after.deadline == 12.5
+    assert after.strict
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize("moment", [0.5, 1.5, 2.5], ids=lambda at: f"after {at} s")
+async def test_a_client_who_leaves_cancels_all(moment, stream, autojump_clock):
+    stand = Stand({"a": [(1, Started("m")), (1, TextDelta("x")), (math.inf, TextDelta("y"))]})
+    plane = Plane(stand)
+    began = trio.current_time()
+    await plane.serve(asking({**CHAT, "stream": stream}, leaves_after=moment))
+    assert trio.current_time() - began <= moment + 0.1
+    assert stand.upstreams["a"].running == 0
+    assert stand.held() == 0
+    assert [record.outcome for record in stand.records] == ["cancelled"]
+    assert not plane.lifecycle.exchanges
+
+
+async def test_a_client_who_leaves_while_sending_its_body_is_nobodys_exchange(autojump_clock):
+    class Leaver(Client):
+        async def receive(self):
+            await trio.sleep(1)
+            return {"type": "http.disconnect"}
+
+    stand = Stand({"a": HELLO_SCRIPT})
+    client = await Plane(stand).serve(Leaver(b""))
+    assert client.sent == []
+    assert stand.records == []
+
+
+async def test_a_waiting_stream_is_kept_alive_and_still_may_fall_back(autojump_clock):
+    stand = Stand({"a": [(40, Problem(Kind.CONNECT))], "b": HELLO_SCRIPT})
+    began = trio.current_time()
+    client = await Plane(stand).serve(asking())
+    assert client.times[0] - began == pytest.approx(15)
+    assert client.lines[0]["message"]["content"] == ""
+    assert client.lines[0]["done"] is False
+    assert "".join(line["message"]["content"] for line in client.lines) == "Hello"
+    assert len(client.lines) == 4  # two signs of life, the answer, its end
+
+
+async def test_after_a_sign_of_life_a_failure_is_an_error_frame(autojump_clock):
+    client = await Plane(Stand({"a": [(20, Problem(Kind.CONNECT))]})).serve(asking())
+    assert client.status == 200
+    assert client.lines[-1].keys() == {"error"}
+    assert client.over
+
+
+async def test_a_whole_reply_is_waited_for_in_silence(autojump_clock):
+    slow = [(100, Started("m")), *HELLO_SCRIPT[1:]]
+    client = await Plane(Stand({"a": slow})).serve(asking({**CHAT, "stream": False}))
+    assert len(client.sent) == 2
+
+
+async def test_shutting_down_ends_a_stream_with_an_error_frame(autojump_clock):
+    stand = Stand({"a": [(1, Started("m")), (1, TextDelta("x")), (math.inf, TextDelta("y"))]})
+    plane = Plane(stand)
+    client = asking()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(plane.serve, client)
+        await trio.sleep(5)
+        await plane.lifecycle.drain(trio.Event(), grace_s=0, limit_s=3, flush_s=5)
+    assert client.lines[-1].keys() == {"error"}
+    assert client.over
+    assert stand.upstreams["a"].running == 0
+
+
+async def test_new_calls_are_refused_once_the_house_is_closing(autojump_clock):
+    plane = Plane(Stand({"a": HELLO_SCRIPT}))
+    await plane.lifecycle.drain(trio.Event(), grace_s=0, limit_s=0, flush_s=0)
+    client = await plane.serve(asking())
+    assert client.status == 503
+    assert int(client.head["retry-after"]) >= 1
+
+
+class Bomb:
+    """A step whose decoding raises."""
+
+    def __reduce__(self):
+        return int, ("not a number",)
+
+
+async def test_a_bug_is_an_error_of_the_protocol_and_nobody_elses_matter(autojump_clock, caplog):
+    stand = Stand({"a": [(0, Started("m")), (0, Bomb())]})
+    client = await Plane(stand).serve(asking({**CHAT, "stream": False}))
+    assert client.status == 500
+    assert "Traceback" not in client.text
+    assert "an exchange failed" in caplog.text
+    assert stand.held() == 0
