@@ -1,6 +1,6 @@
 """The composition root: configuration -> the house and its ASGI application of both planes, and the command line.
 
-    python app.py [serve]           hypercorn -k trio app:app
+python app.py [serve]           hypercorn -k trio app:app
 """
 
 import logging
@@ -59,14 +59,16 @@ OPERATIONS = ("chat", "embed", "load")
 PROVIDER_QUEUE = 1000
 LAST_RECORDS_S = 5.0
 PRODUCTION_GRACE_S = 5.0
-DEMO_NOTICE = "the demo provider only demonstrates; name a real one, such as OPENAI_API_KEY=..., and start again"
+DEMO_NOTICE = (
+    "the demo provider only demonstrates; name a real one, such as OPENAI_API_KEY=..., and start again"
+)
 
 log = logging.getLogger("ollama_proxy")
 
 
 def rolls(count: int) -> tuple[float, ...]:
     """Chance: it spreads load and guards nothing."""
-    return tuple(random.random() for _ in range(count))  # noqa: S311
+    return tuple(random.random() for _ in range(count))
 
 
 class OpenCatalog(Mapping[str, Entry]):
@@ -194,7 +196,9 @@ def environment(config: Config, board: Board, ledger: Ledger) -> Env:
         providers=providers,
         codecs=CODECS,
         transports={name: transport(provider) for name, provider in providers.items()},
-        gates={name: Gate(name, provider.max_concurrent, PROVIDER_QUEUE) for name, provider in providers.items()},
+        gates={
+            name: Gate(name, provider.max_concurrent, PROVIDER_QUEUE) for name, provider in providers.items()
+        },
         models={**(DEMO_MODELS if demo else {}), **config.models},
         allowed=permits(config.models_filter),
         keep=ledger.keep,
@@ -283,7 +287,9 @@ def configured(command: Callable[..., None]) -> Callable[..., None]:
     @click.pass_context
     def given(context: click.Context, /, path: str | None, **overrides: Any) -> None:
         try:
-            config = read_config(path, {name: value for name, value in overrides.items() if value is not None})
+            config = read_config(
+                path, {name: value for name, value in overrides.items() if value is not None}
+            )
         except ConfigError as error:
             click.echo(error, err=True)
             context.exit(2)
@@ -320,7 +326,9 @@ def serve_command(config: Config) -> None:
         sys.exit(reloading([sys.executable, *arguments], environ, {Path(__file__).parent, Path.cwd()}))
     house = assembled(config)
     options = ServerOptions(
-        host=server.host, port=server.port, grace_s=PRODUCTION_GRACE_S if server.environment == "production" else 0.0
+        host=server.host,
+        port=server.port,
+        grace_s=PRODUCTION_GRACE_S if server.environment == "production" else 0.0,
     )
     with logs(config):
         try:

@@ -84,7 +84,9 @@ async def serve(edge: Edge, dialect: Dialect, scope: Scope, receive: Receive, se
         exchange = read_exchange(edge, dialect, HttpRequest("POST", scope["path"], headers, body), responder)
     except Exception:
         log.exception("reading a request failed", extra={"request_id": responder.id})
-        exchange = Problem(Kind.INTERNAL, "the proxy could not read this request; this is a fault of the proxy")
+        exchange = Problem(
+            Kind.INTERNAL, "the proxy could not read this request; this is a fault of the proxy"
+        )
     if isinstance(exchange, Problem):
         await responder.refuse(exchange)
         return
@@ -138,7 +140,9 @@ async def read_body(receive: Receive, headers: Mapping[str, str], most: int) -> 
     return Problem(Kind.TIMED_OUT, f"the request body did not arrive within {BODY_TIMEOUT_S:.0f} s")
 
 
-def read_exchange(edge: Edge, dialect: Dialect, http: HttpRequest, responder: "Responder") -> Exchange | Problem:
+def read_exchange(
+    edge: Edge, dialect: Dialect, http: HttpRequest, responder: "Responder"
+) -> Exchange | Problem:
     """The exchange that the client's bytes and headers describe."""
     request = dialect.read(http)
     if isinstance(request, Problem):
@@ -190,7 +194,9 @@ def preference(text: str, providers: frozenset[str]) -> Preference | Problem:
     unknown = [name for name in wanted if name not in providers]
     if unknown or not wanted:
         known = ", ".join(sorted(providers))
-        return Problem(Kind.BAD_REQUEST, f"X-Provider names no provider of this proxy; it has: {known}", "X-Provider")
+        return Problem(
+            Kind.BAD_REQUEST, f"X-Provider names no provider of this proxy; it has: {known}", "X-Provider"
+        )
     if rest.strip() not in ("", "only"):
         return Problem(Kind.BAD_REQUEST, 'X-Provider may end in "; only" and in nothing else', "X-Provider")
     return Preference(wanted, rest.strip() == "only")
@@ -289,7 +295,9 @@ class Responder:
         """Answer with an error; nothing has been sent so far. `close`: the rest of the request will not be read."""
         answer = self.dialect.refuse(problem, self.request, self.id)
         if close:
-            answer = evolve(answer, head=ReplyHead(answer.head.status, {**answer.head.headers, "connection": "close"}))
+            answer = evolve(
+                answer, head=ReplyHead(answer.head.status, {**answer.head.headers, "connection": "close"})
+            )
         await self._answer(answer)
 
     async def watch(self, receive: Receive, running: trio.CancelScope) -> None:
@@ -307,7 +315,13 @@ class Responder:
 
     async def _keep_alive(self) -> None:
         """A sign of life, but only before the first content: from then on the content is the sign."""
-        if self.over or self._writing or self._told.committed or self.request is None or not self.request.stream:
+        if (
+            self.over
+            or self._writing
+            or self._told.committed
+            or self.request is None
+            or not self.request.stream
+        ):
             return
         await self._head(self.dialect.head(self._state))
         self._state, data = self.dialect.keep_alive(self._state, self._elapsed())

@@ -35,7 +35,7 @@ def reloading(command: Sequence[str], environ: Mapping[str, str], watched: Itera
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     while True:
         before = stamps(folders)
-        process = subprocess.Popen(command, env=dict(environ))  # noqa: S603  our own command line
+        process = subprocess.Popen(command, env=dict(environ))
         try:
             while stamps(folders) == before:
                 time.sleep(POLL_S)

@@ -61,7 +61,9 @@ def httpx_transport(context: ssl.SSLContext, trust_env: bool = False) -> HttpxTr
         trust_env=trust_env,
         follow_redirects=False,
         timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=256, keepalive_expiry=KEEP_ALIVE_S),
+        limits=httpx.Limits(
+            max_connections=None, max_keepalive_connections=256, keepalive_expiry=KEEP_ALIVE_S
+        ),
     )
     return HttpxTransport(client)
 
@@ -79,7 +81,9 @@ def _reply(response: httpx.Response) -> Reply | Problem:
                 if chunk:
                     return chunk
         except httpx.TransportError:
-            return Problem(Kind.STREAM_ERROR, "the connection to the provider broke in the middle of its answer")
+            return Problem(
+                Kind.STREAM_ERROR, "the connection to the provider broke in the middle of its answer"
+            )
         return b""
 
     return Reply(head, read)

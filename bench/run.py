@@ -90,7 +90,9 @@ async def read_reply(stream: trio.SocketStream) -> None:
     head, _, body = data.partition(b"\r\n\r\n")
     if b" 200 " not in head.split(b"\r\n", 1)[0]:
         raise SystemExit(f"unexpected reply: {head[:200]!r} {body[:200]!r}")
-    length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), None)
+    length = next(
+        (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), None
+    )
     while len(body) < length if length is not None else not body.endswith(b"0\r\n\r\n"):
         body += await received(stream)
 
@@ -130,7 +132,13 @@ def main() -> None:
         running(port=proxy, PORT=str(proxy), OPENAI_API_KEY="x", OPENAI_BASE_URL=base) as gateway,
     ):
         cases = [
-            ("provider directly, whole", fake, upstream, "/openai/v1/chat/completions", {**CHAT, "stream": False}),
+            (
+                "provider directly, whole",
+                fake,
+                upstream,
+                "/openai/v1/chat/completions",
+                {**CHAT, "stream": False},
+            ),
             ("verbatim, whole", gateway, proxy, "/v1/chat/completions", {**CHAT, "stream": False}),
             ("verbatim, streamed", gateway, proxy, "/v1/chat/completions", {**CHAT, "stream": True}),
             ("Ollama to OpenAI, whole", gateway, proxy, "/api/chat", {**CHAT, "stream": False}),
@@ -143,11 +151,19 @@ def main() -> None:
 
 
 def show(
-    name: str, connections: int, process: subprocess.Popen[bytes], port: int, request: bytes, options: argparse.Namespace
+    name: str,
+    connections: int,
+    process: subprocess.Popen[bytes],
+    port: int,
+    request: bytes,
+    options: argparse.Namespace,
 ) -> None:
     """One row: the medians of the rounds."""
     count = max(connections, options.requests // connections * connections)
-    rounds = [measured(process, lambda: trio.run(load, port, request, connections, count)) for _ in range(options.rounds)]
+    rounds = [
+        measured(process, lambda: trio.run(load, port, request, connections, count))
+        for _ in range(options.rounds)
+    ]
     cpu = statistics.median(cpu for cpu, _ in rounds) / count * 1000
     rate = count / statistics.median(wall for _, wall in rounds)
     print(f"{name:30} {connections:11} {cpu:15.2f} {rate:11.0f}", flush=True)

@@ -56,7 +56,9 @@ class Gate:
             self.held += 1
             return 0.0
         if len(self._waiters) >= self.queue:
-            return Problem(Kind.QUEUE_FULL, f"{self.name} is at its limit and its queue is full", retry_after=1.0)
+            return Problem(
+                Kind.QUEUE_FULL, f"{self.name} is at its limit and its queue is full", retry_after=1.0
+            )
         self._arrivals += 1
         ticket, turn, since = self._arrivals, trio.Event(), trio.current_time()
         self._waiters[ticket] = turn
@@ -70,7 +72,9 @@ class Gate:
             raise
         if self._waiters.pop(ticket, None) is not None:
             return Problem(
-                Kind.QUEUE_TIMEOUT, f"{self.name} was at its limit for {timeout_s:.0f} s", retry_after=timeout_s
+                Kind.QUEUE_TIMEOUT,
+                f"{self.name} was at its limit for {timeout_s:.0f} s",
+                retry_after=timeout_s,
             )
         return trio.current_time() - since
 

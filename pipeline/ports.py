@@ -155,4 +155,3 @@ class Env:
     models: Mapping[str, ModelRule] = field(factory=dict)
     allowed: Callable[[str], bool] = always
     keep: Callable[[Record], None] = no_record
-

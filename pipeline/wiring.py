@@ -64,13 +64,19 @@ def _side_faults(index: int, name: str, calls: list[int], catalog: Catalog, path
         return []
     side = catalog[name].side
     if side == "request" and index > calls[0]:
-        return [f'{path}[{index}]: "{name}" works on the request, and "call" stands earlier. Move it before "call"']
+        return [
+            f'{path}[{index}]: "{name}" works on the request, and "call" stands earlier. Move it before "call"'
+        ]
     if side == "reply" and index < calls[0]:
-        return [f'{path}[{index}]: "{name}" works on the reply, and "call" stands later. Move it behind "call"']
+        return [
+            f'{path}[{index}]: "{name}" works on the reply, and "call" stands later. Move it behind "call"'
+        ]
     return []
 
 
-def _need_faults(index: int, name: str, known: list[tuple[int, str]], catalog: Catalog, path: str) -> list[str]:
+def _need_faults(
+    index: int, name: str, known: list[tuple[int, str]], catalog: Catalog, path: str
+) -> list[str]:
     faults = []
     for need in catalog[name].needs:
         givers = [(place, other) for place, other in known if need in catalog[other].gives]

@@ -27,7 +27,7 @@ REFRESH_S = 1.0
 
 @define(eq=False)
 class Attempt:
-    """One try. `problem` is why it failed, `called` whether the upstream was asked, `committed` whether the client has content."""
+    """One try. `problem`: why it failed; `called`: whether the upstream was asked; `committed`: the client has content."""
 
     number: int
     exchange: Exchange
@@ -52,7 +52,9 @@ class Attempt:
             self._fail(encoded)
             return
         if self.exchange.strict and (lost := _lost(encoded.losses)):
-            self._fail(Problem(Kind.LOSSY, f"no provider can be told all of this request; lost: {lost}", lost))
+            self._fail(
+                Problem(Kind.LOSSY, f"no provider can be told all of this request; lost: {lost}", lost)
+            )
             return
         patience_s = min(self.options.permit_timeout, max(0.0, self.exchange.deadline - self.env.now()))
         async with self.env.gates[target.provider.name].hold(patience_s) as waited:
@@ -66,11 +68,15 @@ class Attempt:
         self.called = True
         self._started = self.env.now()
         self.wire.tell(AttemptStarted(self.number, target.name, self._started, encoded.losses))
-        http = codec.sign(encoded.http.with_headers(self.exchange.forwarded), target.provider.secret, self.env.epoch())
+        http = codec.sign(
+            encoded.http.with_headers(self.exchange.forwarded), target.provider.secret, self.env.epoch()
+        )
         transport = self.env.transports[target.provider.name]
         try:
             with trio.CancelScope() as scope:
-                self._allow(scope, self.options.headers_timeout if request.stream else target.provider.timeout_s)
+                self._allow(
+                    scope, self.options.headers_timeout if request.stream else target.provider.timeout_s
+                )
                 async with transport.open(http) as reply:
                     if isinstance(reply, Problem):
                         self._fail(reply)

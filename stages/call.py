@@ -50,7 +50,9 @@ def build(options: CallOptions, env: Env) -> Stage:
             if isinstance(exchange.request, LoadRequest):
                 await answer_load(exchange.request, wire)
             else:
-                assert exchange.plan is not None  # the order check holds that a stage before this one gives it
+                assert (
+                    exchange.plan is not None
+                )  # the order check holds that a stage before this one gives it
                 await carry_out(exchange, exchange.plan, wire, options, env)
 
         return service

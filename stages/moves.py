@@ -82,10 +82,16 @@ def next_move(
         return GiveUp(_verdict(tries))
     if time_left_s < LEAST_TIME_S:
         return GiveUp(Problem(Kind.DEADLINE, "the request's own time ran out before a provider answered"))
-    return _again(last, called, options, time_left_s, roll) or _other(plan, tries, free) or GiveUp(_verdict(tries))
+    return (
+        _again(last, called, options, time_left_s, roll)
+        or _other(plan, tries, free)
+        or GiveUp(_verdict(tries))
+    )
 
 
-def _again(last: Try, called: tuple[Try, ...], options: CallOptions, time_left_s: float, roll: float) -> Move | None:
+def _again(
+    last: Try, called: tuple[Try, ...], options: CallOptions, time_left_s: float, roll: float
+) -> Move | None:
     """The same candidate once more, where the strategy and the problem allow it."""
     if options.fallback != "retry_same" or not last.called or last.problem.rule.same == "no":
         return None

@@ -36,7 +36,11 @@ def drafted(draft: Draft, seen: Batch | Fact) -> Draft:
     """The draft with what was seen added. Most batches of a stream change nothing."""
     match seen:
         case Batch(events):
-            return _counted(draft, seen) if events and isinstance(events[-1], UsageSeen | Finished | Failed) else draft
+            return (
+                _counted(draft, seen)
+                if events and isinstance(events[-1], UsageSeen | Finished | Failed)
+                else draft
+            )
         case Admitted(waited_s):
             return evolve(draft, queued_s=waited_s)
         case Moved(_, exchange) if exchange.plan is not None:

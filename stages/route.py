@@ -73,7 +73,9 @@ def plan_for(
     """The exchange with its plan, or why nobody can serve it."""
     request = exchange.request
     lists: Lists = {name: snapshot.provider(name).models for name in house.providers}
-    served = _preferred(who_serves(request.model, house.providers, lists, house.models, house.patterns), exchange)
+    served = _preferred(
+        who_serves(request.model, house.providers, lists, house.models, house.patterns), exchange
+    )
     if isinstance(served, Problem):
         return served
     if not served.targets:
@@ -81,7 +83,9 @@ def plan_for(
     needs = needs_of(request)
     able = tuple(target for target in served.targets if lacking(target, needs) is None)
     if not able:
-        return Problem(Kind.UNSUPPORTED, subject=lacking(served.targets[0], needs), target=served.targets[0].name)
+        return Problem(
+            Kind.UNSUPPORTED, subject=lacking(served.targets[0], needs), target=served.targets[0].name
+        )
     candidates = ranked(able, snapshot, options.strategy, exchange.preference, now)
     kept = candidates if options.load_balancing else candidates[:1]
     return evolve(exchange, plan=Plan(kept, f"{options.strategy} ({served.why})"))
@@ -95,7 +99,11 @@ def _preferred(served: Served, exchange: Exchange) -> Served | Problem:
     targets = tuple(target for target in served.targets if target.provider.name in preference.providers)
     if served.targets and not targets:
         names = ", ".join(preference.providers)
-        return Problem(Kind.UNKNOWN_MODEL, f"none of the asked providers ({names}) serves this model", exchange.request.model)
+        return Problem(
+            Kind.UNKNOWN_MODEL,
+            f"none of the asked providers ({names}) serves this model",
+            exchange.request.model,
+        )
     return evolve(served, targets=targets)
 
 

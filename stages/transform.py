@@ -8,7 +8,17 @@ from attrs import evolve, frozen
 
 from pipeline.ports import Env
 from pipeline.protocol import Stage, through
-from pipeline.values.events import Batch, Event, Finished, Started, TextDelta, ThinkingDelta, ToolCallDelta, Usage, UsageSeen
+from pipeline.values.events import (
+    Batch,
+    Event,
+    Finished,
+    Started,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    Usage,
+    UsageSeen,
+)
 from pipeline.values.exchange import Exchange
 from pipeline.values.messages import ChatRequest, EmbedRequest, Request, Text, ToolResult
 from pipeline.wiring import Entry
@@ -31,12 +41,17 @@ class TransformOptions:
 def input_bytes(request: Request) -> int:
     """Bytes of text in a request, for an estimate of its tokens."""
     if isinstance(request, EmbedRequest):
-        return sum(len(text.encode()) if isinstance(text, str) else BYTES_A_TOKEN * len(text) for text in request.input)
+        return sum(
+            len(text.encode()) if isinstance(text, str) else BYTES_A_TOKEN * len(text)
+            for text in request.input
+        )
     if not isinstance(request, ChatRequest):
         return 0
     prompt = request.prompt.text + (request.prompt.system or "") if request.prompt else ""
     parts = (part for message in request.messages for part in message.parts)
-    return len(prompt.encode()) + sum(len(part.text.encode()) for part in parts if isinstance(part, Text | ToolResult))
+    return len(prompt.encode()) + sum(
+        len(part.text.encode()) for part in parts if isinstance(part, Text | ToolResult)
+    )
 
 
 class Rewrite:

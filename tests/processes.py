@@ -103,7 +103,9 @@ def simulator() -> Iterator[Process]:
 
 
 @contextmanager
-def gateway(upstream: Process, kind: str, config: str = CONFORMANCE_MODELS, **environment: str) -> Iterator[Process]:
+def gateway(
+    upstream: Process, kind: str, config: str = CONFORMANCE_MODELS, **environment: str
+) -> Iterator[Process]:
     """The proxy with `upstream` as its only provider, asked in the language of `kind`."""
     path = {"openai": "/openai/v1", "ollama": "/ollama"}[kind]
     named = {f"{kind.upper()}_BASE_URL": upstream.url + path, f"{kind.upper()}_API_KEY": "sim-key"}

@@ -7,6 +7,7 @@ way all the same, so that a peer who is always ready cannot keep the others from
 import math
 import socket
 import ssl
+from contextlib import suppress
 from typing import Protocol
 
 import trio
@@ -125,10 +126,8 @@ class Plain:
         """See Channel."""
         if self.sock.fileno() < 0:
             return
-        try:
-            trio.lowlevel.notify_closing(self.sock)  # whoever waits on it learns
-        except RuntimeError:
-            pass  # outside of trio nobody waits
+        with suppress(RuntimeError):  # outside of trio nobody waits
+            trio.lowlevel.notify_closing(self.sock)
         self.sock.close()
 
 

@@ -12,7 +12,7 @@ once and without waiting, so a cancelled call is seen by the provider and leaves
 import math
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 import trio
@@ -57,10 +57,10 @@ class Connection:
         response = self.response
         response.begin()
         self._pending, self._taken = b"", 0
-        try:
+        with suppress(
+            Broken
+        ):  # it may have answered before it hung up: a refusal of a large body comes like that
             await self.channel.send(data)
-        except Broken:
-            pass  # it may have answered before it hung up: a refusal of a large body comes like that
         while response.head is None:
             received = await self.channel.receive()
             if not received:

@@ -71,16 +71,31 @@ class Requests:
             return
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._declined(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
             self.fault = cause if isinstance(cause, Refused) else UNREADABLE
-        except httptools.HttpParserUpgrade:
-            self.fault = OTHER_PROTOCOL
         except httptools.HttpParserError:
             self.fault = UNREADABLE
         self._head_bytes = self._head_bytes + len(data) if self._in_head else 0
         if self._head_bytes > 2 * MOST_HEAD_BYTES:
             self.fault = TOO_LARGE
+
+    def _declined(self, rest: bytes) -> None:
+        """Go on without the change of protocol that a client has offered: it is served as if it had not.
+
+        The parser stops at such a head for good, so a new one is given the head without the offer, and then the rest.
+        """
+        request = self.ready.pop()
+        if request.method == "CONNECT":
+            self.fault = NO_TUNNEL
+            return
+        kept = [(name, value) for name, value in request.headers if name not in OFFERS]
+        head = [b"%b %b HTTP/%b\r\n" % (request.method.encode(), request.target, request.version.encode())]
+        head += [b"%b: %b\r\n" % line for line in kept]
+        self._parser = httptools.HttpRequestParser(self)
+        self.feed(b"".join(head) + b"\r\n" + rest)
 
     # What llhttp calls.
 
@@ -112,7 +127,9 @@ class Requests:
     def on_headers_complete(self) -> None:
         """The end of a head."""
         parser = self._parser
-        request = Request(parser.get_method().decode("ascii"), self._target, parser.get_http_version(), self._headers)
+        request = Request(
+            parser.get_method().decode("ascii"), self._target, parser.get_http_version(), self._headers
+        )
         request.keep_alive = parser.should_keep_alive()
         request.expects = self._expects
         self._in_head = False
@@ -131,5 +148,9 @@ class Requests:
 
 
 UNREADABLE = Refused(400, "the request is not valid HTTP/1.1")
-OTHER_PROTOCOL = Refused(400, "this server speaks HTTP/1.1 and no other protocol on this port")
-TOO_LARGE = Refused(431, f"the head of the request is larger than {MOST_HEAD_BYTES} bytes or {MOST_HEADERS} lines")
+NO_TUNNEL = Refused(405, "this server makes no tunnels")
+# Headers by which a client offers another protocol, and those that only mean this connection.
+OFFERS = frozenset({b"upgrade", b"http2-settings", b"connection"})
+TOO_LARGE = Refused(
+    431, f"the head of the request is larger than {MOST_HEAD_BYTES} bytes or {MOST_HEADERS} lines"
+)

@@ -14,7 +14,6 @@ class Malformed(Exception):
     """The peer does not speak HTTP, or more of it than we take."""
 
 
-
 class Response:
     """Reads replies of one connection, one after the other; `begin` before each."""
 
@@ -44,7 +43,11 @@ class Response:
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserCallbackError, httptools.HttpParserUpgrade) as error:
+        except (
+            httptools.HttpParserError,
+            httptools.HttpParserCallbackError,
+            httptools.HttpParserUpgrade,
+        ) as error:
             raise Malformed from error
         parts = self._parts
         if not parts:

@@ -37,7 +37,9 @@ LINGER_BYTES = 1024 * 1024
 POLLRDHUP = getattr(select, "POLLRDHUP", 0x2000)
 
 GONE: Message = {"type": "http.disconnect"}
-STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
 BODILESS = frozenset({204, 304})
 
 
@@ -145,7 +147,9 @@ class Connection:
         """The answer to what is no request; the connection ends with it."""
         body = orjson.dumps({"error": refusal.text})
         head = STATUS_LINES[refusal.status] + self.dates.line()
-        head += b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        head += b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(
+            body
+        )
         try:
             await self.channel.send(head + body)
             await self._discard()
@@ -158,7 +162,11 @@ class Connection:
             await self._discard()
 
     async def _discard(self) -> None:
-        self.channel.sock.shutdown(socket.SHUT_WR)
+        """Say that no more will come, and read for a while what nobody wants. Raises Broken."""
+        try:
+            self.channel.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise Broken from error
         taken = 0
         with trio.move_on_after(LINGER_S):
             while taken < LINGER_BYTES and (data := await self.channel.receive()):
@@ -203,7 +211,9 @@ class Turn:
             self.gone = True
             return
         self._close = True
-        await self.send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"0")]})
+        await self.send(
+            {"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"0")]}
+        )
         await self.send({"type": "http.response.body", "body": b""})
 
     def _scope(self) -> dict[str, Any]:
@@ -250,13 +260,14 @@ class Turn:
         connection = self.connection
         ahead = 0
         try:
-            while not (self.gone or self.over) and ahead < AHEAD_BYTES:
+            while not (self.gone or self.over):
+                if ahead >= AHEAD_BYTES:
+                    await self._until_hung_up()
+                    break
                 came = await connection.more()
                 if not came:
                     break
                 ahead += came
-            else:
-                await self._until_hung_up()
         except Broken:
             pass
         self.gone = self.gone or not self.over
@@ -265,7 +276,7 @@ class Turn:
         """Wait for the end of a client who has sent more than we read ahead."""
         poll = select.poll()
         poll.register(self.connection.channel.sock, POLLRDHUP)
-        while not (self.gone or self.over or poll.poll(0)):
+        while not (self.gone or self.over or poll.poll(0)):  # noqa: ASYNC110  the kernel tells of it in no other way
             await trio.sleep(HANG_UP_POLL_S)
 
     async def send(self, message: Message) -> None:

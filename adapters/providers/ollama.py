@@ -76,6 +76,42 @@ def _facts(entry: dict[str, Any]) -> ModelFacts:
     )
 
 
+# Open models that Ollama's library is asked for most, for as long as its own list is not known.
+PATTERNS = (
+    *(
+        "llama*",
+        "codellama*",
+        "mistral*",
+        "mixtral*",
+        "codestral*",
+        "devstral*",
+        "magistral*",
+        "qwen*",
+        "qwq*",
+        "gemma*",
+    ),
+    *(
+        "codegemma*",
+        "phi[0-9]*",
+        "deepseek*",
+        "gpt-oss*",
+        "granite*",
+        "starcoder*",
+        "llava*",
+        "tinyllama*",
+        "smollm*",
+    ),
+    *(
+        "command-r*",
+        "aya*",
+        "nomic-embed*",
+        "mxbai-embed*",
+        "all-minilm*",
+        "bge-*",
+        "snowflake-arctic-embed*",
+    ),
+)
+
 CODEC = Codec(
     kind="ollama",
     encode=encode,
@@ -87,4 +123,5 @@ CODEC = Codec(
     quota=quota,
     list_models=list_models,
     models=models,
+    patterns=PATTERNS,
 )

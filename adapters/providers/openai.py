@@ -55,6 +55,12 @@ def _day(created: Any) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+# The vendor's families, for what its list does not name: dated snapshots, fine-tunes, or all while it is not reached.
+PATTERNS = (
+    *("gpt-[0-9]*", "chatgpt-*", "ft:gpt-*", "o[1-9]", "o[1-9]-*", "codex-*", "computer-use-*"),
+    *("text-embedding-*", "davinci-*", "babbage-*"),
+)
+
 CODEC = Codec(
     kind="openai",
     encode=encode,
@@ -66,4 +72,5 @@ CODEC = Codec(
     quota=quota,
     list_models=list_models,
     models=models,
+    patterns=PATTERNS,
 )

@@ -37,6 +37,8 @@ PATHS: Mapping[str, str] = {CHAT: "/chat/completions", COMPLETIONS: "/completion
 _SPOKEN = "openai."
 # OpenAI takes no more stop texts than these.
 _MOST_STOPS = 4
+# What a model that takes no such field does anyway: not to say it loses nothing.
+_DEFAULTS = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
 _JSON_PLEASE = "Answer in JSON."
 
 
@@ -320,7 +322,7 @@ def _sampling(request: ChatRequest, line: Family, body: dict[str, Any], lost: Lo
             continue
         if line.sampled:
             body[name] = value
-        else:
+        elif value != _DEFAULTS.get(name):
             lost.add(name)
     if len(asked.stop) > _MOST_STOPS and line.sampled:
         lost.add("stop", How.APPROXIMATED)

@@ -95,4 +95,6 @@ class ModelsListed:
     models: tuple[ModelFacts, ...]
 
 
-Fact: TypeAlias = Moved | Admitted | AttemptStarted | FirstToken | AttemptEnded | QuotaSeen | ProbeEnded | ModelsListed
+Fact: TypeAlias = (
+    Moved | Admitted | AttemptStarted | FirstToken | AttemptEnded | QuotaSeen | ProbeEnded | ModelsListed
+)

@@ -56,7 +56,9 @@ class Kind(StrEnum):
 
 Again: TypeAlias = Literal["yes", "once", "hint", "no"]
 Signal: TypeAlias = Literal["hard", "soft", "cool_down", "neutral"]
-Outcome: TypeAlias = Literal["ok", "client_error", "rejected", "upstream_error", "truncated", "cancelled", "deadline"]
+Outcome: TypeAlias = Literal[
+    "ok", "client_error", "rejected", "upstream_error", "truncated", "cancelled", "deadline"
+]
 
 
 @frozen

@@ -1,6 +1,5 @@
 """A credential that does not show itself."""
 
-
 from attrs import field, frozen
 
 
@@ -24,5 +23,3 @@ class Secret:
         if not self.value:
             return ""
         return f"****{self.value[-4:]}" if len(self.value) >= 16 else "****"
-
-

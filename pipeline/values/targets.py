@@ -7,7 +7,9 @@ from attrs import field, frozen
 
 from pipeline.values.secrets import Secret
 
-Capability: TypeAlias = Literal["completion", "tools", "vision", "thinking", "embedding", "insert", "audio", "image"]
+Capability: TypeAlias = Literal[
+    "completion", "tools", "vision", "thinking", "embedding", "insert", "audio", "image"
+]
 
 
 @frozen

@@ -77,8 +77,8 @@ def rows():
         "too large, declared": (b"x" * 100_001, 413, ""),
         "nested too deep": (DEEP, 400, "complex"),
         "a lone surrogate": (body(messages=[{"role": "user", "content": "\ud800"}]), 400, ""),
-        "NaN": (body().replace(b"false", b"false,\"x\":NaN"), 400, ""),
-        "Infinity": (body().replace(b"false", b"false,\"x\":Infinity"), 400, ""),
+        "NaN": (body().replace(b"false", b'false,"x":NaN'), 400, ""),
+        "Infinity": (body().replace(b"false", b'false,"x":Infinity'), 400, ""),
         "cut off": (body()[:-10], 400, ""),
         "not JSON": (b"hello", 400, ""),
         "empty": (b"", 400, ""),
@@ -102,17 +102,21 @@ def rows():
         "a temperature of words": (body(options={"temperature": "hot"}), 500, "temperature"),
         "an address in the options": (body(options={"base_url": "http://evil.example"}), 400, "base_url"),
         "a duration of words": (body(keep_alive="abc"), 400, "duration"),
-        "a broken picture": (body(messages=[{"role": "user", "content": "x", "images": ["!!"]}]), 400, "base64"),
+        "a broken picture": (
+            body(messages=[{"role": "user", "content": "x", "images": ["!!"]}]),
+            400,
+            "base64",
+        ),
     }
     for name, (data, status, word) in ollama.items():
         yield pytest.param(OLLAMA, request(OLLAMA, data), status, word, id=f"{name} on {OLLAMA}")
     openai = {
         "not UTF-8": (body().replace(b"hi", b"\xff\xfe"), 400, ""),
         "trailing text": (body() + b" and more", 400, ""),
-        "a number too large": (body().replace(b"false", b"false,\"seed\":1e999"), 400, ""),
-        "an integer of 5000 digits": (body().replace(b"false", b"false,\"seed\":" + b"9" * 5000), 400, ""),
+        "a number too large": (body().replace(b"false", b'false,"seed":1e999'), 400, ""),
+        "an integer of 5000 digits": (body().replace(b"false", b'false,"seed":' + b"9" * 5000), 400, ""),
         "an integer over 63 bits": (body(seed=2**63 + 1), 400, "seed"),
-        "the model twice": (body().replace(b"false", b"false,\"model\":\"x\""), 400, "model"),
+        "the model twice": (body().replace(b"false", b'false,"model":"x"'), 400, "model"),
         "no messages": (body(messages=[]), 400, "messages"),
         "no model": (json.dumps({"messages": MESSAGES}).encode(), 400, "model"),
         "an unknown role": (body(messages=[{"role": "robot", "content": "x"}]), 400, "role"),
@@ -140,8 +144,12 @@ def rows():
         }
         for name, (raw, status) in heads.items():
             yield pytest.param(path, raw, status, "", id=f"{name} on {path}")
-    yield pytest.param(OPENAI, request(OPENAI, body(), "Content-Encoding: gzip"), 415, "", id="a compressed body")
-    yield pytest.param(OPENAI, request(OPENAI, body(), content_type="text/plain"), 415, "", id="another content type")
+    yield pytest.param(
+        OPENAI, request(OPENAI, body(), "Content-Encoding: gzip"), 415, "", id="a compressed body"
+    )
+    yield pytest.param(
+        OPENAI, request(OPENAI, body(), content_type="text/plain"), 415, "", id="another content type"
+    )
 
 
 @pytest.mark.parametrize(("path", "raw", "status", "word"), list(rows()))
@@ -173,7 +181,12 @@ def test_too_many_parts(upstream):
 
 def test_the_log_shows_neither_payload_nor_key(proxy):
     secret, payload = "sk-verysecretkey1234567890", "a-payload-nobody-may-log"
-    exchange(proxy, request(OPENAI, body(messages=[{"role": "user", "content": payload}]), f"Authorization: Bearer {secret}"))
+    exchange(
+        proxy,
+        request(
+            OPENAI, body(messages=[{"role": "user", "content": payload}]), f"Authorization: Bearer {secret}"
+        ),
+    )
     exchange(proxy, request(OPENAI, payload.encode()))
     assert payload not in proxy.output
     assert secret not in proxy.output

@@ -21,7 +21,10 @@ WEATHER = {
         },
     },
 }
-NOARGS = {"type": "function", "function": {"name": "noargs", "parameters": {"type": "object", "properties": {}}}}
+NOARGS = {
+    "type": "function",
+    "function": {"name": "noargs", "parameters": {"type": "object", "properties": {}}},
+}
 PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\0" * 16).decode()
 
 
@@ -77,7 +80,11 @@ class TestOllama:
         call = {"function": {"name": "get_weather", "arguments": {"city": "Paris"}}}
         history = [
             *user("weather?"),
-            {"role": "assistant", "content": "", "tool_calls": [call, {"function": {"name": "noargs", "arguments": {}}}]},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [call, {"function": {"name": "noargs", "arguments": {}}}],
+            },
             {"role": "tool", "tool_name": "get_weather", "content": "22"},
             {"role": "tool", "content": "ok"},
         ]
@@ -85,7 +92,10 @@ class TestOllama:
 
     def test_a_schema(self, ollama_client):
         schema = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}}
-        assert ollama_client.chat("chat", user("json"), format=schema).message.content == '{"name": "x", "age": 3}'
+        assert (
+            ollama_client.chat("chat", user("json"), format=schema).message.content
+            == '{"name": "x", "age": 3}'
+        )
 
     def test_a_picture(self, ollama_client):
         message = {"role": "user", "content": "what is this?", "images": [PIXEL]}
@@ -98,7 +108,9 @@ class TestOllama:
 
     def test_embeddings(self, ollama_client):
         reply = ollama_client.embed("embed", ["a", "b c"])
-        assert [list(vector) for vector in reply.embeddings] == [pytest.approx([3 / 13, 4 / 13, 12 / 13, 0], abs=1e-6)] * 2
+        assert [list(vector) for vector in reply.embeddings] == [
+            pytest.approx([3 / 13, 4 / 13, 12 / 13, 0], abs=1e-6)
+        ] * 2
         assert list(ollama_client.embeddings("embed", "a").embedding) == [3, 4, 12, 0]
 
     def test_lists(self, ollama_client):
@@ -110,11 +122,23 @@ class TestOllama:
     @pytest.mark.parametrize(
         ("ask", "status", "text"),
         [
-            pytest.param(lambda c: c.chat("no-such-model-zz", user("hi")), 404, "model 'no-such-model-zz' not found", id="missing"),
+            pytest.param(
+                lambda c: c.chat("no-such-model-zz", user("hi")),
+                404,
+                "model 'no-such-model-zz' not found",
+                id="missing",
+            ),
             pytest.param(lambda c: c.chat("chat", user("@@ERR500")), 502, "", id="the provider fails"),
             pytest.param(lambda c: c.chat("chat", user("@@ERR429")), 429, "", id="the provider limits"),
-            pytest.param(lambda c: c.chat("chat", user("@@ERR400")), 400, "", id="the provider calls it invalid"),
-            pytest.param(lambda c: c.chat("basic", user("x"), think=True), 400, '"basic" does not support thinking', id="cannot think"),
+            pytest.param(
+                lambda c: c.chat("chat", user("@@ERR400")), 400, "", id="the provider calls it invalid"
+            ),
+            pytest.param(
+                lambda c: c.chat("basic", user("x"), think=True),
+                400,
+                '"basic" does not support thinking',
+                id="cannot think",
+            ),
         ],
     )
     def test_errors(self, ollama_client, ask, status, text):
@@ -143,13 +167,22 @@ class TestOpenAI:
         reply = openai_client.chat.completions.create(model="chat", messages=user("hi"))
         assert reply.choices[0].message.content == "Hello world!"
         assert reply.choices[0].finish_reason == "stop"
-        assert (reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.usage.total_tokens) == (11, 3, 14)
+        assert (reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.usage.total_tokens) == (
+            11,
+            3,
+            14,
+        )
 
     @pytest.mark.parametrize("asked", [True, False], ids=["with usage", "without"])
     def test_streamed(self, openai_client, asked):
         options = {"stream_options": {"include_usage": True}} if asked else {}
-        chunks = list(openai_client.chat.completions.create(model="chat", messages=user("hi"), stream=True, **options))
-        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "Hello world!"
+        chunks = list(
+            openai_client.chat.completions.create(model="chat", messages=user("hi"), stream=True, **options)
+        )
+        assert (
+            "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+            == "Hello world!"
+        )
         used = [chunk.usage for chunk in chunks if chunk.usage]
         assert [usage.total_tokens for usage in used] == ([14] if asked else [])
         assert all(chunk.choices for chunk in chunks) is not asked
@@ -181,14 +214,18 @@ class TestOpenAI:
         assert second.choices[0].message.content == "Hello world!"
 
     def test_thinking(self, openai_client):
-        reply = openai_client.chat.completions.create(model="think", messages=user("hi"), reasoning_effort="high")
+        reply = openai_client.chat.completions.create(
+            model="think", messages=user("hi"), reasoning_effort="high"
+        )
         assert reply.choices[0].message.reasoning_content == "Let me think."
         assert reply.choices[0].message.content == "Hello world!"
 
     def test_structured_output(self, openai_client):
         schema = {"name": "person", "schema": {"type": "object", "properties": {"name": {"type": "string"}}}}
         reply = openai_client.chat.completions.create(
-            model="chat", messages=user("json"), response_format={"type": "json_schema", "json_schema": schema}
+            model="chat",
+            messages=user("json"),
+            response_format={"type": "json_schema", "json_schema": schema},
         )
         assert reply.choices[0].message.content == '{"name": "x", "age": 3}'
 
@@ -197,7 +234,10 @@ class TestOpenAI:
         reply = openai_client.embeddings.create(model="embed", input=["a", "b"], encoding_format=coding)
         if coding == "float":
             assert len(reply.data) == 2
-            assert all(entry.embedding == pytest.approx([3 / 13, 4 / 13, 12 / 13, 0], abs=1e-6) for entry in reply.data)
+            assert all(
+                entry.embedding == pytest.approx([3 / 13, 4 / 13, 12 / 13, 0], abs=1e-6)
+                for entry in reply.data
+            )
         else:
             assert [type(entry.embedding) for entry in reply.data] == [str, str]
 
@@ -211,7 +251,9 @@ class TestOpenAI:
             pytest.param("chat", "@@ERR400", openai.BadRequestError, id="invalid"),
             pytest.param("chat", "@@ERR429", openai.RateLimitError, id="limited"),
             pytest.param("chat", "@@ERR500", openai.InternalServerError, id="failed"),
-            pytest.param("chat", "@@ERR401", openai.InternalServerError, id="our key is refused, not the client's"),
+            pytest.param(
+                "chat", "@@ERR401", openai.InternalServerError, id="our key is refused, not the client's"
+            ),
         ],
     )
     def test_errors(self, openai_client, model, text, error):
@@ -223,7 +265,9 @@ class TestOpenAI:
     def test_an_error_in_the_middle_of_a_stream(self, openai_client):
         text = ""
         with pytest.raises(openai.APIError):
-            for chunk in openai_client.chat.completions.create(model="chat", messages=user("@@MID"), stream=True):
+            for chunk in openai_client.chat.completions.create(
+                model="chat", messages=user("@@MID"), stream=True
+            ):
                 text += chunk.choices[0].delta.content or ""
         assert text == "Hello world"
 

@@ -23,7 +23,9 @@ queue_size = 10
 def slow():
     """Providers that take 0.6 s to their head and 0.6 s for each piece."""
     port = processes.free_port()
-    with processes.app("simulate", "--port", str(port), "--head-ms", "600", "--delta-ms", "600", port=port) as running:
+    with processes.app(
+        "simulate", "--port", str(port), "--head-ms", "600", "--delta-ms", "600", port=port
+    ) as running:
         yield running
 
 
@@ -47,7 +49,9 @@ def seen(slow: Process):
 
 
 def clear(slow: Process):
-    urllib.request.urlopen(urllib.request.Request(f"{slow.url}/_sim/seen", method="DELETE"), timeout=5).close()
+    urllib.request.urlopen(
+        urllib.request.Request(f"{slow.url}/_sim/seen", method="DELETE"), timeout=5
+    ).close()
 
 
 def until(claim, limit_s=5.0):
@@ -62,7 +66,9 @@ def reset(client: socket.socket):
     client.close()
 
 
-@pytest.mark.parametrize("leave", [pytest.param(socket.socket.close, id="FIN"), pytest.param(reset, id="RST")])
+@pytest.mark.parametrize(
+    "leave", [pytest.param(socket.socket.close, id="FIN"), pytest.param(reset, id="RST")]
+)
 @pytest.mark.parametrize(
     ("body", "after_s"),
     [

@@ -40,7 +40,9 @@ ENTRY = Entry(lambda options, env: before("polite", lambda x: polite(x, options)
 
 
 def post(url, body, path="/api/chat"):
-    asked = urllib.request.Request(f"{url}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
+    asked = urllib.request.Request(
+        f"{url}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
     with urllib.request.urlopen(asked, timeout=20) as reply:
         return reply.status, reply.read().decode()
 
@@ -135,7 +137,9 @@ def test_all_faults_at_once_with_their_places(tmp_path):
         pytest.param(["route", "call"], 200, id="the least"),
         pytest.param(["limit", "route", "normalize", "call", "record", "transform"], 200, id="another order"),
         pytest.param(["call", "route"], 'Move "route" before "call"', id="the plan comes too late"),
-        pytest.param(["route", "transform", "call"], 'Move it behind "call"', id="a reply stage before the call"),
+        pytest.param(
+            ["route", "transform", "call"], 'Move it behind "call"', id="a reply stage before the call"
+        ),
         pytest.param(["route", "cal"], 'did you mean "call"?', id="a misspelt stage"),
         pytest.param(["route", "limit"], '"call" is missing', id="no call"),
     ],
@@ -239,7 +243,9 @@ def test_hypercorns_own_command_serves_the_same_app(tmp_path):
     env = {name: os.environ[name] for name in KEPT if name in os.environ}
     env |= {"PYTHONPATH": str(ROOT), "DATA_DIR": str(tmp_path)}
     command = [sys.executable, "-m", "hypercorn", "-k", "trio", "-b", f"127.0.0.1:{port}", "app:app"]
-    process = subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env=env, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         end = time.monotonic() + 20
         while time.monotonic() < end:
@@ -278,7 +284,9 @@ def test_records_are_kept_on_disk(tmp_path):
         post(running.url, {**CHAT, "model": "demo", "stream": False})
         post(running.url, {**CHAT, "model": "demo"})
     with sqlite3.connect(tmp_path / "usage.db") as database:
-        rows = database.execute("select dialect, model, outcome, stream from exchanges order by number").fetchall()
+        rows = database.execute(
+            "select dialect, model, outcome, stream from exchanges order by number"
+        ).fetchall()
     assert rows == [("ollama.chat", "demo", "ok", 0), ("ollama.chat", "demo", "ok", 1)]
 
 

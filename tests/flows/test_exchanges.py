@@ -1,11 +1,21 @@
 """Whole pipelines on virtual time: what the client gets, what the upstreams see, and what is left behind."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import trio
 
-from pipeline.values.events import Batch, Event, Failed, Finished, Started, TextDelta, UsageSeen, Usage, grammatical
+from pipeline.values.events import (
+    Batch,
+    Failed,
+    Finished,
+    Started,
+    TextDelta,
+    Usage,
+    UsageSeen,
+    grammatical,
+)
 from pipeline.values.facts import AttemptEnded, AttemptStarted
 from pipeline.values.messages import LoadRequest
 from pipeline.values.problems import Kind, Problem
@@ -47,10 +57,18 @@ def end(ear: Ear):
     [
         pytest.param({"a": HELLO_SCRIPT}, CallOptions(), "stop", ["a/m"], id="one target answers"),
         pytest.param(
-            {"a": [(0, RESET)], "b": HELLO_SCRIPT}, CallOptions(), "stop", ["a/m", "b/m"], id="a reset falls back"
+            {"a": [(0, RESET)], "b": HELLO_SCRIPT},
+            CallOptions(),
+            "stop",
+            ["a/m", "b/m"],
+            id="a reset falls back",
         ),
         pytest.param(
-            {"a": [(0, 503)], "b": HELLO_SCRIPT}, CallOptions(), "stop", ["a/m", "b/m"], id="a refusal falls back"
+            {"a": [(0, 503)], "b": HELLO_SCRIPT},
+            CallOptions(),
+            "stop",
+            ["a/m", "b/m"],
+            id="a refusal falls back",
         ),
         pytest.param(
             {"a": [(0, Started("m")), (0, CUT)], "b": HELLO_SCRIPT},
@@ -88,25 +106,53 @@ def end(ear: Ear):
             id="at most three attempts",
         ),
         pytest.param(
-            {"a": [(0, 400)], "b": HELLO_SCRIPT}, CallOptions(), Kind.INVALID, ["a/m"], id="the client's fault stays his"
+            {"a": [(0, 400)], "b": HELLO_SCRIPT},
+            CallOptions(),
+            Kind.INVALID,
+            ["a/m"],
+            id="the client's fault stays his",
         ),
         pytest.param(
-            {"a": [(0, 451)], "b": HELLO_SCRIPT}, CallOptions(), Kind.POLICY, ["a/m"], id="a policy refusal goes nowhere else"
+            {"a": [(0, 451)], "b": HELLO_SCRIPT},
+            CallOptions(),
+            Kind.POLICY,
+            ["a/m"],
+            id="a policy refusal goes nowhere else",
         ),
         pytest.param(
-            {"a": [(0, 429)], "b": [(0, 500)]}, CallOptions(), Kind.SERVER, ["a/m", "b/m"], id="one rate limit is not all"
+            {"a": [(0, 429)], "b": [(0, 500)]},
+            CallOptions(),
+            Kind.SERVER,
+            ["a/m", "b/m"],
+            id="one rate limit is not all",
         ),
         pytest.param(
-            {"a": [(0, 429)], "b": [(0, 429)]}, CallOptions(), Kind.RATE_LIMITED, ["a/m", "b/m"], id="all are limited"
+            {"a": [(0, 429)], "b": [(0, 429)]},
+            CallOptions(),
+            Kind.RATE_LIMITED,
+            ["a/m", "b/m"],
+            id="all are limited",
         ),
         pytest.param(
-            {"a": [(61, Started("m")), *HELLO_SCRIPT[1:]], "b": [(0, 500)]}, CallOptions(), "stop", ["a/m"], id="slow content is not slow headers"
+            {"a": [(61, Started("m")), *HELLO_SCRIPT[1:]], "b": [(0, 500)]},
+            CallOptions(),
+            "stop",
+            ["a/m"],
+            id="slow content is not slow headers",
         ),
         pytest.param(
-            {"a": [(301, Started("m"))], "b": HELLO_SCRIPT}, CallOptions(), "stop", ["a/m", "b/m"], id="no content in time"
+            {"a": [(301, Started("m"))], "b": HELLO_SCRIPT},
+            CallOptions(),
+            "stop",
+            ["a/m", "b/m"],
+            id="no content in time",
         ),
         pytest.param(
-            {"a": [(61, 503)], "b": HELLO_SCRIPT}, CallOptions(), "stop", ["a/m", "b/m"], id="no headers in time"
+            {"a": [(61, 503)], "b": HELLO_SCRIPT},
+            CallOptions(),
+            "stop",
+            ["a/m", "b/m"],
+            id="no headers in time",
         ),
     ],
 )
@@ -151,7 +197,7 @@ async def test_a_steady_stream_outlives_the_idle_limit(autojump_clock):
 async def test_nothing_reaches_the_client_before_the_first_content(autojump_clock):
     stand = Stand({"a": [(0, Started("m")), (5, TextDelta("Hi")), (5, Finished("stop"))]})
     ear = await played(stand)
-    assert [batch.events for batch in ear.batches][0][:2] == (Started("m", asked="m"), TextDelta("Hi"))
+    assert ear.batches[0].events[:2] == (Started("m", asked="m"), TextDelta("Hi"))
     assert ear.times[0] == pytest.approx(5)
 
 
@@ -210,8 +256,12 @@ LEAVING: list[Step] = [
 ]
 
 
-@pytest.mark.parametrize("moment", [0.05 + 0.5 * step for step in range(14)], ids=lambda at: f"after {at:.2f} s")
-@pytest.mark.parametrize("first", [[(0.7, 503)], [(0.7, RESET)], LEAVING], ids=["refused", "reset", "answered"])
+@pytest.mark.parametrize(
+    "moment", [0.05 + 0.5 * step for step in range(14)], ids=lambda at: f"after {at:.2f} s"
+)
+@pytest.mark.parametrize(
+    "first", [[(0.7, 503)], [(0.7, RESET)], LEAVING], ids=["refused", "reset", "answered"]
+)
 async def test_whoever_leaves_takes_all_with_him(first, moment, autojump_clock):
     """Cancelled at any moment: no permit held, no call open, one Record, as many attempts ended as started."""
     stand = Stand({"a": first, "b": LEAVING})
@@ -257,7 +307,7 @@ async def test_a_slow_client_slows_the_upstream(autojump_clock):
 
     stand = Stand({"a": [(0, Started("m")), *[(0, TextDelta("x"))] * 3, (0, Finished("stop"))]})
     await pipeline(stand)(exchange(trio.current_time()), Slow().wire)
-    assert [later - earlier for earlier, later in zip(read_at, read_at[1:], strict=False)] == [3, 3, 3]
+    assert [later - earlier for earlier, later in pairwise(read_at)] == [3, 3, 3]
 
 
 @pytest.mark.parametrize(
@@ -272,5 +322,3 @@ async def test_accepted_orders_run(order, autojump_clock):
     stand = Stand({"a": HELLO_SCRIPT})
     ear = await played(stand, order=order)
     assert said(ear) == "Hello"
-
-

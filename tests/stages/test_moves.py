@@ -31,10 +31,20 @@ def move(options, *tries, left=100.0, busy=(), roll=0.5):
         pytest.param(move(SAME, tried(A, Kind.SERVER)), Start(A, 0.25), id="the same again after a pause"),
         pytest.param(move(SAME, tried(A, Kind.SERVER), tried(A, Kind.SERVER)), Start(B), id="but only once"),
         pytest.param(move(SAME, tried(A, Kind.AUTH)), Start(B), id="not where that cannot help"),
-        pytest.param(move(SAME, tried(A, Kind.RATE_LIMITED, hint=2.0)), Start(A, 2.1), id="a hint is waited out"),
+        pytest.param(
+            move(SAME, tried(A, Kind.RATE_LIMITED, hint=2.0)), Start(A, 2.1), id="a hint is waited out"
+        ),
         pytest.param(move(SAME, tried(A, Kind.RATE_LIMITED, hint=11.0)), Start(B), id="a long hint is not"),
-        pytest.param(move(SAME, tried(A, Kind.RATE_LIMITED, hint=9.0), left=5.0), Start(B), id="nor one past the deadline"),
-        pytest.param(move(NEXT, tried(A, Kind.LOSSY, called=False), tried(B, Kind.LOCAL_LIMIT, called=False)), Start(C), id="who was not called costs no attempt"),
+        pytest.param(
+            move(SAME, tried(A, Kind.RATE_LIMITED, hint=9.0), left=5.0),
+            Start(B),
+            id="nor one past the deadline",
+        ),
+        pytest.param(
+            move(NEXT, tried(A, Kind.LOSSY, called=False), tried(B, Kind.LOCAL_LIMIT, called=False)),
+            Start(C),
+            id="who was not called costs no attempt",
+        ),
     ],
 )
 def test_starts(given, expected):
@@ -47,7 +57,9 @@ def test_starts(given, expected):
         pytest.param(move(NONE, tried(A, Kind.SERVER)), Kind.SERVER, id="none gives up at once"),
         pytest.param(move(NEXT, tried(A, Kind.INVALID)), Kind.INVALID, id="the client's fault"),
         pytest.param(move(SAME, tried(A, Kind.POLICY)), Kind.POLICY, id="a policy refusal"),
-        pytest.param(move(NEXT, *(tried(x, Kind.SERVER) for x in (A, B, C))), Kind.SERVER, id="attempts are spent"),
+        pytest.param(
+            move(NEXT, *(tried(x, Kind.SERVER) for x in (A, B, C))), Kind.SERVER, id="attempts are spent"
+        ),
         pytest.param(move(NEXT, tried(A, Kind.SERVER), left=0.5), Kind.DEADLINE, id="no time left"),
         pytest.param(
             move(NEXT, tried(A, Kind.CONNECT), tried(B, Kind.OVERLOADED), tried(C, Kind.SERVER)),

@@ -14,11 +14,22 @@ SOURCE = Source("ollama.chat", {"model": "m"})
     ("asked", "options", "expected"),
     [
         pytest.param(None, NormalizeOptions(), None, id="no limits: the client's own, none"),
-        pytest.param(None, NormalizeOptions(default_max_tokens=10), 10, id="a default where the client gave none"),
-        pytest.param(5, NormalizeOptions(default_max_tokens=10), 5, id="the client's own goes before the default"),
+        pytest.param(
+            None, NormalizeOptions(default_max_tokens=10), 10, id="a default where the client gave none"
+        ),
+        pytest.param(
+            5, NormalizeOptions(default_max_tokens=10), 5, id="the client's own goes before the default"
+        ),
         pytest.param(50, NormalizeOptions(max_tokens=20), 20, id="more than the limit is cut to it"),
-        pytest.param(None, NormalizeOptions(max_tokens=20), 20, id="no limit of the client's means the house's"),
-        pytest.param(None, NormalizeOptions(max_tokens=20, default_max_tokens=30), 20, id="the limit holds for the default"),
+        pytest.param(
+            None, NormalizeOptions(max_tokens=20), 20, id="no limit of the client's means the house's"
+        ),
+        pytest.param(
+            None,
+            NormalizeOptions(max_tokens=20, default_max_tokens=30),
+            20,
+            id="the limit holds for the default",
+        ),
     ],
 )
 def test_the_length_of_the_answer(asked, options, expected):

@@ -27,7 +27,9 @@ LISTS = {
     ),
 }
 RULES = {
-    "fast": ModelRule(targets=("openai/gpt-4o-mini", "local/llama3", "gone/x"), capabilities=frozenset({"completion"})),
+    "fast": ModelRule(
+        targets=("openai/gpt-4o-mini", "local/llama3", "gone/x"), capabilities=frozenset({"completion"})
+    ),
     "gpt-4o": ModelRule(capabilities=frozenset({"completion", "vision"}), context_length=128000),
 }
 
@@ -35,9 +37,18 @@ RULES = {
 @pytest.mark.parametrize(
     ("name", "expected", "why"),
     [
-        pytest.param("fast", ["openai/gpt-4o-mini", "local/llama3:latest"], "alias", id="an alias names its targets in order"),
-        pytest.param("FAST:latest", ["openai/gpt-4o-mini", "local/llama3:latest"], "alias", id="an alias however spelt"),
-        pytest.param("openai/whatever/x", ["openai/whatever/x"], "qualified", id="a name qualified by its provider"),
+        pytest.param(
+            "fast",
+            ["openai/gpt-4o-mini", "local/llama3:latest"],
+            "alias",
+            id="an alias names its targets in order",
+        ),
+        pytest.param(
+            "FAST:latest", ["openai/gpt-4o-mini", "local/llama3:latest"], "alias", id="an alias however spelt"
+        ),
+        pytest.param(
+            "openai/whatever/x", ["openai/whatever/x"], "qualified", id="a name qualified by its provider"
+        ),
         pytest.param("vendor/x", [], "pattern", id="a first part that is no provider is part of the name"),
         pytest.param("llama3", ["local/llama3:latest"], "listed", id="listed, without its tag"),
         pytest.param("SHARED", ["openai/shared", "local/Shared"], "listed", id="listed by two"),
@@ -82,7 +93,9 @@ IMAGE = Message(Role.USER, (Image(data="aGk="),))
         pytest.param(request(), ("completion",), id="a conversation"),
         pytest.param(request(tools=(TOOL,)), ("completion", "tools"), id="tools"),
         pytest.param(request(thinking=Thinking(True)), ("thinking", "completion"), id="thinking switched on"),
-        pytest.param(request(thinking=Thinking(False)), ("completion",), id="thinking switched off needs nothing"),
+        pytest.param(
+            request(thinking=Thinking(False)), ("completion",), id="thinking switched off needs nothing"
+        ),
         pytest.param(request(messages=(IMAGE,)), ("completion", "vision"), id="a picture"),
         pytest.param(request(prompt=Prompt("a", suffix="b")), ("completion", "insert"), id="a gap to fill"),
         pytest.param(EmbedRequest("m", ("x",)), ("embedding",), id="an embedding"),
@@ -112,7 +125,10 @@ def test_priority_orders_candidates():
 
 
 def test_the_preferred_provider_comes_first_and_the_rest_stays():
-    assert names(plan(named("shared"), preference=Preference(("openai",)))) == ["openai/shared", "local/Shared"]
+    assert names(plan(named("shared"), preference=Preference(("openai",)))) == [
+        "openai/shared",
+        "local/Shared",
+    ]
 
 
 def test_only_forbids_the_rest():
@@ -134,9 +150,16 @@ def test_who_is_known_to_lack_what_is_needed_is_out():
     ("asked", "kind", "subject"),
     [
         pytest.param(named("zz"), Kind.UNKNOWN_MODEL, "zz", id="a model nobody serves"),
-        pytest.param(named("llama3", thinking=Thinking(True)), Kind.UNSUPPORTED, "thinking", id="a model that cannot think"),
+        pytest.param(
+            named("llama3", thinking=Thinking(True)),
+            Kind.UNSUPPORTED,
+            "thinking",
+            id="a model that cannot think",
+        ),
         pytest.param(named("nomic"), Kind.UNSUPPORTED, "completion", id="an embedding model asked to talk"),
-        pytest.param(EmbedRequest("llama3", ("x",)), Kind.UNSUPPORTED, "embedding", id="a model that cannot embed"),
+        pytest.param(
+            EmbedRequest("llama3", ("x",)), Kind.UNSUPPORTED, "embedding", id="a model that cannot embed"
+        ),
     ],
 )
 def test_refusals_name_what_is_missing(asked, kind, subject):

@@ -2,7 +2,16 @@
 
 import pytest
 
-from pipeline.values.events import Batch, Finished, Started, TextDelta, ThinkingDelta, Usage, UsageSeen, Verbatim
+from pipeline.values.events import (
+    Batch,
+    Finished,
+    Started,
+    TextDelta,
+    ThinkingDelta,
+    Usage,
+    UsageSeen,
+    Verbatim,
+)
 from pipeline.values.messages import EmbedRequest, LoadRequest, Prompt, Thinking
 from stages.transform import Rewrite, TransformOptions, input_bytes
 from tests.kit import exchange, request
@@ -33,19 +42,27 @@ def test_the_asked_name_is_restored_and_the_bytes_are_dropped_from_then_on():
         pytest.param(TransformOptions(), None, True, id="kept where the client did not say"),
         pytest.param(TransformOptions(), Thinking(True), True, id="kept where he asked for it"),
         pytest.param(TransformOptions(), Thinking(False), False, id="dropped where he switched it off"),
-        pytest.param(TransformOptions(thinking="drop"), Thinking(True), False, id="dropped where the house wants it"),
+        pytest.param(
+            TransformOptions(thinking="drop"), Thinking(True), False, id="dropped where the house wants it"
+        ),
     ],
 )
 def test_thinking(options, thinking, kept):
-    (after,) = rewritten(Batch((ThinkingDelta("hm"), TextDelta("x")), BYTES), options=options, thinking=thinking)
+    (after,) = rewritten(
+        Batch((ThinkingDelta("hm"), TextDelta("x")), BYTES), options=options, thinking=thinking
+    )
     assert (ThinkingDelta("hm") in after.events) is kept
     assert (after.verbatim is BYTES) is kept
     assert TextDelta("x") in after.events
 
 
 def test_missing_usage_is_counted_over_all_batches():
-    after = rewritten(Batch((TextDelta("1234"), ThinkingDelta("12"))), Batch((TextDelta("12"), Finished("stop")), BYTES))
-    assert after[1] == Batch((TextDelta("12"), UsageSeen(Usage(1, 2, estimated=True)), Finished("stop")), BYTES)
+    after = rewritten(
+        Batch((TextDelta("1234"), ThinkingDelta("12"))), Batch((TextDelta("12"), Finished("stop")), BYTES)
+    )
+    assert after[1] == Batch(
+        (TextDelta("12"), UsageSeen(Usage(1, 2, estimated=True)), Finished("stop")), BYTES
+    )
 
 
 def test_reported_usage_is_not_touched():
@@ -61,7 +78,9 @@ def test_counting_can_be_switched_off():
     ("asked", "expected"),
     [
         pytest.param(request("äb"), 3, id="bytes, not characters"),
-        pytest.param(request(messages=(), prompt=Prompt("ab", system="c")), 3, id="a prompt and its system text"),
+        pytest.param(
+            request(messages=(), prompt=Prompt("ab", system="c")), 3, id="a prompt and its system text"
+        ),
         pytest.param(EmbedRequest("m", ("ab", (1, 2))), 10, id="tokens count four bytes each"),
         pytest.param(LoadRequest("m"), 0, id="nothing"),
     ],

@@ -32,7 +32,9 @@ def transport(port, scheme="http", host="127.0.0.1", context=CONTEXT, proxy=None
 
 
 def asking(port, scheme="http", host="127.0.0.1", body=b"{}"):
-    return HttpRequest("POST", f"{scheme}://{host}:{port}/v1/x?y=1", {"content-type": "application/json"}, body)
+    return HttpRequest(
+        "POST", f"{scheme}://{host}:{port}/v1/x?y=1", {"content-type": "application/json"}, body
+    )
 
 
 async def whole(carrier, request):
@@ -67,7 +69,13 @@ EMPTY = b"HTTP/1.1 204 No Content\r\n\r\n"
         pytest.param(ANNOUNCED, 200, b"hello", True, id="announced by 100 and 103"),
         pytest.param(EMPTY, 204, b"", True, id="without a body"),
         pytest.param(SIZED.replace(b"HTTP/1.1", b"HTTP/1.0"), 200, b"hello", False, id="HTTP/1.0"),
-        pytest.param(SIZED.replace(b"content-type", b"connection: close\r\nx"), 200, b"hello", False, id="told to close"),
+        pytest.param(
+            SIZED.replace(b"content-type", b"connection: close\r\nx"),
+            200,
+            b"hello",
+            False,
+            id="told to close",
+        ),
     ],
 )
 async def test_every_framing_at_every_split(raw, status, body, kept):
@@ -112,7 +120,9 @@ async def test_what_is_sent():
 async def test_one_read_is_all_that_came():
     async def handler(peer):
         await peer.request()
-        await peer.say(HEAD + b"transfer-encoding: chunked\r\n\r\n" + b"".join(b"1\r\n%d\r\n" % n for n in range(9)))
+        await peer.say(
+            HEAD + b"transfer-encoding: chunked\r\n\r\n" + b"".join(b"1\r\n%d\r\n" % n for n in range(9))
+        )
         await trio.sleep(0.05)
         await peer.say(b"0\r\n\r\n")
 
@@ -128,11 +138,17 @@ async def test_one_read_is_all_that_came():
         pytest.param(b"HTTP/1.1 200 OK\r\nx: \x00\r\n\r\n", Kind.GARBLED, id="a NUL in a header"),
         pytest.param(HEAD + b"a: b\r\n" * 300 + b"\r\n", Kind.GARBLED, id="too many headers"),
         pytest.param(HEAD + b"a: " + b"b" * 200_000, Kind.GARBLED, id="an endless header"),
-        pytest.param(HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", Kind.GARBLED, id="two lengths"),
         pytest.param(
-            HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", Kind.GARBLED, id="length and chunks"
+            HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", Kind.GARBLED, id="two lengths"
         ),
-        pytest.param(HEAD + b"Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", Kind.GARBLED, id="compressed"),
+        pytest.param(
+            HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            Kind.GARBLED,
+            id="length and chunks",
+        ),
+        pytest.param(
+            HEAD + b"Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", Kind.GARBLED, id="compressed"
+        ),
         pytest.param(b"", Kind.WRITE_OR_RESET, id="closed without a word"),
         pytest.param(HEAD, Kind.WRITE_OR_RESET, id="closed in the head"),
     ],
@@ -149,9 +165,19 @@ async def test_peers_that_do_not_answer(raw, kind):
 @pytest.mark.parametrize(
     ("raw", "kind"),
     [
-        pytest.param(HEAD + b"Content-Length: 9\r\n\r\nhello", Kind.STREAM_ERROR, id="shorter than its length"),
-        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", Kind.STREAM_ERROR, id="without its last chunk"),
-        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nZZ\r\n", Kind.GARBLED, id="a chunk that is none"),
+        pytest.param(
+            HEAD + b"Content-Length: 9\r\n\r\nhello", Kind.STREAM_ERROR, id="shorter than its length"
+        ),
+        pytest.param(
+            HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+            Kind.STREAM_ERROR,
+            id="without its last chunk",
+        ),
+        pytest.param(
+            HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nZZ\r\n",
+            Kind.GARBLED,
+            id="a chunk that is none",
+        ),
     ],
 )
 async def test_bodies_that_break_off(raw, kind):
@@ -180,7 +206,11 @@ async def test_another_host_gets_nothing():
     """A credential is bound to its origin."""
     async with upstream(lambda peer: peer.request()) as here:
         carrier = transport(here.port)
-        for url in (f"http://localhost:{here.port}/", f"https://127.0.0.1:{here.port}/", "http://127.0.0.1:1/"):
+        for url in (
+            f"http://localhost:{here.port}/",
+            f"https://127.0.0.1:{here.port}/",
+            "http://127.0.0.1:1/",
+        ):
             async with carrier.open(HttpRequest("POST", url)) as reply:
                 assert isinstance(reply, Problem)
                 assert reply.kind is Kind.INTERNAL
@@ -191,7 +221,9 @@ async def test_nobody_there():
     async with upstream(lambda peer: peer.request()) as here:
         port = here.port
     assert (await whole(transport(port), asking(port)))[2] is Kind.CONNECT
-    assert (await whole(transport(1, host="no-such-host.invalid"), asking(1, host="no-such-host.invalid")))[2] is Kind.CONNECT
+    assert (await whole(transport(1, host="no-such-host.invalid"), asking(1, host="no-such-host.invalid")))[
+        2
+    ] is Kind.CONNECT
 
 
 async def answering(peer):
@@ -250,7 +282,9 @@ async def test_a_connection_with_unasked_bytes_is_not_used_again():
 async def test_a_reply_that_said_all_may_lack_its_last_chunk_for_a_moment():
     async def handler(peer):
         while await peer.request():
-            await peer.say(HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", b"0\r\n\r\n", pause_s=0.005)
+            await peer.say(
+                HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", b"0\r\n\r\n", pause_s=0.005
+            )
 
     async with upstream(handler) as here:
         carrier = transport(here.port)
@@ -335,7 +369,10 @@ async def test_a_proxy(refused, tls):
             await peer.say(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
             return
         await peer.say(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        async with await trio.open_tcp_stream("127.0.0.1", here.port) as onward, trio.open_nursery() as nursery:
+        async with (
+            await trio.open_tcp_stream("127.0.0.1", here.port) as onward,
+            trio.open_nursery() as nursery,
+        ):
             nursery.start_soon(pour, peer.stream, onward)
             await pour(onward, peer.stream)
             nursery.cancel_scope.cancel()
@@ -366,7 +403,10 @@ async def test_cancelled_calls_cost_the_pool_nothing(secure, tls):
     async def handler(peer):
         while await peer.request():
             await peer.say(
-                HEAD + b"transfer-encoding: chunked\r\n\r\n", b"5\r\nhello\r\n", b"5\r\nworld\r\n0\r\n\r\n", pause_s=0.002
+                HEAD + b"transfer-encoding: chunked\r\n\r\n",
+                b"5\r\nhello\r\n",
+                b"5\r\nworld\r\n0\r\n\r\n",
+                pause_s=0.002,
             )
 
     async with upstream(handler, server if secure else None) as here:

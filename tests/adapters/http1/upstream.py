@@ -99,8 +99,19 @@ def certificate(folder: Path, name: str = "localhost") -> tuple[Path, Path]:
     """A self-signed certificate for `name` and 127.0.0.1, and its key."""
     cert, key = folder / f"{name}.crt", folder / f"{name}.key"
     subject = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1"]
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]
     subprocess.run(
-        [*command, "-keyout", str(key), "-out", str(cert), "-days", "2", *subject], check=True, capture_output=True
+        [*command, "-keyout", str(key), "-out", str(cert), "-days", "2", *subject],
+        check=True,
+        capture_output=True,
     )
     return cert, key

@@ -382,10 +382,15 @@ def test_reasoning_models_take_no_sampling(model):
         top_p=0.5,
         seed=7,
         stop=("a", "b", "c", "d", "e"),
-        presence_penalty=0.0,
+        presence_penalty=-0.1,
         frequency_penalty=0.1,
     )
     assert added(model, sampling=sampling, logprobs=2) == ({"max_completion_tokens": 5, "seed": 7}, REFUSED)
+
+
+def test_a_default_is_not_lost_where_it_cannot_be_said():
+    sampling = Sampling(temperature=1.0, top_p=1.0, presence_penalty=0.0, frequency_penalty=0.0)
+    assert added("o3", sampling=sampling) == ({}, {})
 
 
 @pytest.mark.parametrize("model", ["gpt-4o", "gpt-35-turbo", "chatgpt-4o-latest", "llama3", "gpt-oss:20b"])
