@@ -22,7 +22,7 @@ import orjson
 import trio
 from attrs import define, evolve, field, frozen
 
-from adapters import hypercorn_guard, listing
+from adapters import hosting, listing
 from adapters.admin import control_plane
 from adapters.asgi import App, Receive, Scope, Send
 from adapters.banner import Opening, banner
@@ -31,6 +31,8 @@ from adapters.edge import Edge, data_plane
 from adapters.guard import Guard, guarded, is_loopback, origins_pattern
 from adapters.health import condition
 from adapters.house import House
+from adapters.http1.client import Http1Transport
+from adapters.http1.dialling import origin_of, proxy_of
 from adapters.ledger import Ledger
 from adapters.lifecycle import Lifecycle
 from adapters.logs import LogOptions, logging_to, to_descriptor
@@ -42,7 +44,7 @@ from adapters.simulator.demo import DEMO_MODELS, DEMO_PROVIDER, demo_scenario, s
 from adapters.simulator.server import simulator_app
 from adapters.simulator.transport import SimulatorTransport
 from adapters.store.sqlite import SqliteStore
-from adapters.transport import HttpxTransport, httpx_transport
+from adapters.transport import httpx_transport
 from pipeline.config import Config, ConfigError, effective, load
 from pipeline.gate import Gate
 from pipeline.names import permits
@@ -133,8 +135,7 @@ class Assembled:
         finally:
             with trio.move_on_after(LAST_RECORDS_S, shield=True):
                 for transport in self.env.transports.values():
-                    if isinstance(transport, HttpxTransport):
-                        await transport.aclose()
+                    await transport.aclose()
 
 
 def assembled(config: Config) -> Assembled:
@@ -184,9 +185,14 @@ def environment(config: Config, board: Board, ledger: Ledger) -> Env:
     context = ssl.create_default_context()
 
     def transport(provider: Provider) -> Transport:
-        if provider.transport == "simulator":
-            return SimulatorTransport(demo_scenario())
-        return httpx_transport(context)
+        match provider.transport:
+            case "simulator":
+                return SimulatorTransport(demo_scenario())
+            case "httpx":
+                return httpx_transport(context, provider.proxy)
+            case _:
+                way = proxy_of(provider.proxy) if provider.proxy else None
+                return Http1Transport(origin_of(provider.base_url), context, way)
 
     return Env(
         now=trio.current_time,
@@ -253,7 +259,7 @@ class Lazy:
             await with_lifespan(self._house.application, self._house.living)(scope, receive, send)
 
 
-hypercorn_guard.install()
+hosting.install()
 app = Lazy()
 
 

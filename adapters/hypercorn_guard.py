@@ -5,47 +5,29 @@
 - Sending is shielded without a limit: a client who stops reading holds its exchange, and the shutdown, for ever. Here a
   send that makes no progress for `stall_s` ends the connection, and the application sees its client leave.
 
-Seen in Hypercorn 0.18.0. `install` puts the guarded class where Hypercorn's worker names its own, so it must be called
-before the worker starts; under the `hypercorn` command that is when the application is imported.
+Seen in Hypercorn 0.18.0.
 """
 
 import logging
 from typing import Any
 
-import hypercorn.trio.run as worker
 import trio
-from attrs import define, field
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.trio.tcp_server import TCPServer
 
 log = logging.getLogger("ollama_proxy.connection")
 
-STALL_S = 30.0
-# Each connection may come with one to an upstream; the system's own limit of open files is often reached earlier.
-MOST_CONNECTIONS = 8192
-
-
-@define(eq=False)
-class Connections:
-    """The open connections of a worker. `stall_s`: how long a send may stand still."""
-
-    stall_s: float = STALL_S
-    limit: int = MOST_CONNECTIONS
-    open: "set[GuardedConnection]" = field(factory=set, init=False)
-
-    def abort(self) -> None:
-        """End every connection that stands still in a send; the others end by themselves when told to."""
-        for connection in self.open:
-            connection.give_up()
-
 
 class GuardedConnection(TCPServer):
-    """One connection."""
+    """One connection. `stall_s`: how long a send may stand still."""
 
-    def __init__(self, connections: Connections, *given: Any) -> None:
+    def __init__(self, stall_s: float, *given: Any) -> None:
         super().__init__(*given)
-        self.connections = connections
+        self.stall_s = stall_s
         self.sending: trio.CancelScope | None = None
+
+    def retire(self) -> None:
+        """Hypercorn's own connections are told of the end by its worker."""
 
     def give_up(self) -> None:
         """Wait no longer for the client to read."""
@@ -54,11 +36,6 @@ class GuardedConnection(TCPServer):
 
     async def run(self) -> None:
         """The connection from its first byte to its last; only cancellation leaves it as an exception."""
-        if len(self.connections.open) >= self.connections.limit:
-            log.warning("too many connections (%d): one was refused", self.connections.limit)
-            await trio.aclose_forcefully(self.stream)
-            return
-        self.connections.open.add(self)
         try:
             await super().run()
         except Exception as fault:
@@ -70,7 +47,6 @@ class GuardedConnection(TCPServer):
             if others is not None:
                 raise others from None
         finally:
-            self.connections.open.discard(self)
             await trio.aclose_forcefully(self.stream)
 
     async def protocol_send(self, event: Event) -> None:
@@ -86,9 +62,7 @@ class GuardedConnection(TCPServer):
     async def _write(self, data: bytes) -> bool:
         """Whether the client is gone. Shielded: a frame that was cut in the middle would garble what follows it."""
         try:
-            with trio.CancelScope(
-                shield=True, deadline=trio.current_time() + self.connections.stall_s
-            ) as self.sending:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + self.stall_s) as self.sending:
                 await self.stream.send_all(data)
             gone = self.sending.cancelled_caught
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
@@ -98,14 +72,3 @@ class GuardedConnection(TCPServer):
         if gone:
             await trio.aclose_forcefully(self.stream)
         return gone
-
-
-def install(connections: Connections | None = None) -> Connections:
-    """Guard all connections that Hypercorn's trio workers of this process take from now on."""
-    held = connections or Connections()
-
-    def connection(*given: Any) -> GuardedConnection:
-        return GuardedConnection(held, *given)
-
-    worker.TCPServer = connection  # type: ignore[assignment, attr-defined]
-    return held

@@ -18,7 +18,7 @@ from attrs import frozen
 from hypercorn.config import Config
 
 from adapters.asgi import App
-from adapters.hypercorn_guard import Connections, install
+from adapters.hosting import Connections, install
 from adapters.lifecycle import Lifecycle
 
 OLLAMA_PORT = 11434
@@ -73,7 +73,7 @@ async def _serve(
     sockets: Sequence[socket.socket],
 ) -> None:
     stop = trio.Event()
-    connections = install()
+    connections = install(Connections(idle_s=options.keep_alive_s))
     config = hypercorn_config(options, sockets)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
@@ -117,6 +117,7 @@ async def _end_on_signal(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hurry_on_signal)
         await lifecycle.drain(hurry, options.grace_s, options.limit_s, options.flush_s)
+        connections.retire()
         stop.set()
         while True:
             await trio.sleep(options.close_s)

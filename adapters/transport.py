@@ -53,12 +53,13 @@ class HttpxTransport:
         await self.client.aclose()
 
 
-def httpx_transport(context: ssl.SSLContext, trust_env: bool = False) -> HttpxTransport:
-    """A transport of its own pool. `trust_env`: take proxies from the environment."""
+def httpx_transport(context: ssl.SSLContext, proxy: str | None = None) -> HttpxTransport:
+    """A transport of its own pool. `proxy`: the URL of the way out of the house, if there is one."""
     client = httpx.AsyncClient(
         verify=context,
         http2=False,
-        trust_env=trust_env,
+        trust_env=False,
+        proxy=proxy,
         follow_redirects=False,
         timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
         limits=httpx.Limits(

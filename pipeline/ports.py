@@ -125,6 +125,10 @@ class Transport(Protocol):
         """
         ...
 
+    async def aclose(self) -> None:
+        """Close what is kept for later calls."""
+        ...
+
 
 def always(name: str) -> bool:
     """Where every model may be served."""

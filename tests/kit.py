@@ -95,6 +95,9 @@ class Scripted(Transport):
 
         return Reply(ReplyHead(200), read)
 
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
     @property
     def running(self) -> int:
         return len(self.opened) - len(self.closed)

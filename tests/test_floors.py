@@ -31,7 +31,7 @@ RESERVED = {
     "httpcore": {"adapters.transport"},
     "quart": {"adapters.admin"},
     "quart_trio": {"adapters.admin"},
-    "hypercorn": {"adapters.serving", "adapters.hypercorn_guard"},
+    "hypercorn": {"adapters.serving", "adapters.hypercorn_guard", "adapters.hosting"},
 }
 
 

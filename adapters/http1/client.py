@@ -106,8 +106,13 @@ class Http1Transport:
         finally:
             self._done(connection)
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Close what is idle; connections of running calls end with these."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        """The same without waiting."""
         while self._idle:
             self._idle.pop().channel.close()
 

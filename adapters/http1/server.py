@@ -69,9 +69,14 @@ class Dates:
         return self._line
 
 
+def never() -> bool:
+    """Of a server that goes on."""
+    return False
+
+
 @define(eq=False)
 class Connection:
-    """One connection. `peer` and `own` are (address, port) as ASGI names them."""
+    """One connection. `peer` and `own` are (address, port) as ASGI names them; `ending`: whether the server closes."""
 
     app: App
     channel: Plain
@@ -79,8 +84,9 @@ class Connection:
     own: tuple[str, int] | None
     limits: Limits
     dates: Dates
+    ending: Callable[[], bool] = never
     idle: bool = field(default=True, init=False)
-    retiring: bool = field(default=False, init=False)
+    _retired: bool = field(default=False, init=False)
     _requests: Requests = field(factory=Requests, init=False)
 
     async def run(self) -> None:
@@ -103,9 +109,18 @@ class Connection:
 
     def retire(self) -> None:
         """Close after the request that is being served; at once if there is none."""
-        self.retiring = True
+        self._retired = True
         if self.idle:
             self.channel.close()
+
+    def give_up(self) -> None:
+        """Close, whatever is going on."""
+        self.channel.close()
+
+    @property
+    def retiring(self) -> bool:
+        """Whether the connection ends after this request."""
+        return self._retired or self.ending()
 
     async def more(self) -> int:
         """Read once and take in what came: how many bytes that was. Raises Broken."""

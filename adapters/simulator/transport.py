@@ -52,6 +52,10 @@ class SimulatorTransport:
         finally:
             self._journal.end(call, trio.current_time())
 
+    async def aclose(self) -> None:
+        """There is nothing to close."""
+        await trio.lowlevel.checkpoint()
+
 
 async def _reply(played: Played, call: Call) -> Reply | Problem:
     if played.head is not None:

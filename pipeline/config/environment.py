@@ -34,6 +34,9 @@ _HOUSE = {
         ("server", "health_interval_s"), "seconds between health checks of a provider"
     ),
     "MODELS_TTL": Variable(("server", "models_ttl_s"), "seconds a provider's list of models is kept"),
+    "TLS_CERTFILE": Variable(("server", "certfile"), "PEM file of the certificate, to serve in TLS"),
+    "TLS_KEYFILE": Variable(("server", "keyfile"), "PEM file of the certificate's key"),
+    "WORKERS": Variable(("server", "workers"), "processes that share the port"),
     "ROUTING_STRATEGY": Variable(("stage", "route", "strategy"), "how those who can serve are ordered"),
     "ENABLE_LOAD_BALANCING": Variable(("stage", "route", "load_balancing"), "spread requests over providers"),
     "FALLBACK_STRATEGY": Variable(("stage", "call", "fallback"), "what follows a failed attempt"),
@@ -43,6 +46,7 @@ _HOUSE = {
     "MULTI_PROVIDER_ENABLED": Variable(("multi_provider",), "false: only the first provider, no fallback"),
     "MODELS_FILTER": Variable(("models_filter",), "the same as MODELS_FILTER_PATH"),
     "MODELS_FILTER_PATH": Variable(("models_filter",), "file that says which models are shown"),
+    "PROXY_FROM_ENV": Variable(("proxy_from_env",), "reach providers through HTTPS_PROXY and its kind"),
     "DEMO_ENABLED": Variable(("demo",), "show the built-in demonstration provider"),
 }
 

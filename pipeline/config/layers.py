@@ -60,7 +60,8 @@ _OPTIONS: Mapping[str, Path] = {"models_filter": ("models_filter",)}
 class Layers:
     """What all sources say together: one tree of values, their origins, and what is found wrong or worth a word.
 
-    The one value here that changes while a configuration is read: faults and notices are gathered in it.
+    The one value here that changes while a configuration is read: faults and notices are gathered in it. `proxies`:
+    whether the proxies that the environment names are to be used.
     """
 
     tree: Mapping[str, Any] = field(repr=False)
@@ -72,6 +73,7 @@ class Layers:
     read: Callable[[str], str]
     faults: list[Fault] = field(factory=list)
     notices: list[str] = field(factory=list)
+    proxies: bool = False
 
     def fault(self, path: Path, text: str) -> None:
         """Something is wrong at `path`."""

@@ -34,6 +34,7 @@ class ProviderTable:
     timeout: float = field(default=300.0, validator=gt(0))
     max_concurrent_requests: int = field(default=100, validator=ge(1))
     transport: Literal["http", "httpx"] = "http"
+    proxy: str | None = None
     api_version: str | None = None
     deployments: tuple[str, ...] = ()
     access_key: KeySource | None = None
@@ -275,8 +276,33 @@ def _made(account: Account, keys: Mapping[str, Secret], base_url: str, layers: L
         priority=account.vendor.priority if table.priority is None else table.priority,
         max_concurrent=table.max_concurrent_requests,
         transport=table.transport,
+        proxy=_way_out(account, base_url, layers),
         settings={name: value for name, value in own.items() if value},
     )
+
+
+def _way_out(account: Account, base_url: str, layers: Layers) -> str | None:
+    """The proxy to be used: the account's own, else the environment's where PROXY_FROM_ENV allows it."""
+    proxy, path = account.table.proxy, account.path("proxy")
+    if proxy is None and layers.proxies:
+        proxy, path = proxy_for(base_url, layers.variables), ("proxy_from_env",)
+    if proxy is not None and (urlsplit(proxy).scheme != "http" or not urlsplit(proxy).hostname):
+        layers.fault(
+            path, "the proxy must be http://host:port, with user:password@ before the host if need be"
+        )
+    return proxy
+
+
+def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
+    """The proxy that the usual variables (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`, in either case) name for `url`."""
+    lowered = {name.lower(): value for name, value in environ.items()}
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    for entry in lowered.get("no_proxy", "").split(","):
+        name = entry.strip().lstrip("*").lstrip(".").partition(":")[0].lower()
+        if entry.strip() == "*" or (name and (host == name or host.endswith(f".{name}"))):
+            return None
+    return lowered.get(f"{parts.scheme}_proxy") or None
 
 
 def _refuse_loop(provider: Provider, server: ServerSettings, layers: Layers) -> None:

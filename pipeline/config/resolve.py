@@ -33,6 +33,7 @@ class Switches:
     models_filter: str | None = None
     multi_provider: bool = True
     demo: bool | None = None
+    proxy_from_env: bool = False
 
 
 @frozen
@@ -111,6 +112,7 @@ def resolve(sources: Sources, *, catalog: Catalog, kinds: Collection[str]) -> Co
     layers = layered(sources)
     _refuse_unknown_tables(layers)
     switches = _switches(layers)
+    layers.proxies = switches.proxy_from_env
     server = _section(layers, ("server",), ServerSettings)
     providers = read_providers(layers, kinds, server)
     demo = not providers if switches.demo is None else switches.demo
@@ -124,6 +126,7 @@ def resolve(sources: Sources, *, catalog: Catalog, kinds: Collection[str]) -> Co
         fidelity_strict=_section(layers, ("fidelity",), Fidelity).strict,
         models_filter=_models_filter(layers, switches),
         multi_provider=switches.multi_provider,
+        proxy_from_env=switches.proxy_from_env,
         demo=demo,
         management=_section(layers, ("ollama",), OllamaTable).allow_management,
     )

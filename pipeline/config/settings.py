@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 from attrs import field, frozen
@@ -32,6 +33,7 @@ def _origins(instance: object, attribute: object, value: tuple[str, ...]) -> Non
 class ServerSettings:
     """`[server]`. Times in seconds.
 
+    `certfile` and `keyfile`: PEM files, to serve in TLS. `workers`: processes that share the port.
     `origins`: web origins that may call beside the local ones, with `*` as a wildcard. `health_interval_s`: between two
     health checks of a provider. `models_ttl_s`: how long a provider's list of models counts as fresh.
     """
@@ -47,6 +49,9 @@ class ServerSettings:
     max_body_bytes: int = field(default=32 * 2**20, validator=ge(1))
     health_interval_s: float = field(default=60.0, validator=gt(0))
     models_ttl_s: float = field(default=300.0, validator=gt(0))
+    certfile: str = ""
+    keyfile: str = ""
+    workers: int = field(default=1, validator=and_(ge(1), le(256)))
 
 
 @frozen
@@ -69,6 +74,7 @@ class Config:
     fidelity_strict: bool = False
     models_filter: tuple[str, ...] = ()
     multi_provider: bool = True
+    proxy_from_env: bool = False
     demo: bool = False
     management: bool = False
     notices: tuple[str, ...] = ()
@@ -80,6 +86,7 @@ def effective(config: Config) -> dict[str, Any]:
     return {
         "models_filter": list(config.models_filter),
         "multi_provider": config.multi_provider,
+        "proxy_from_env": config.proxy_from_env,
         "demo": config.demo,
         "server": _plain(config.server),
         "pipeline": {
@@ -112,8 +119,15 @@ def _provider(provider: Provider) -> dict[str, Any]:
         "timeout": provider.timeout_s,
         "max_concurrent_requests": provider.max_concurrent,
         "transport": provider.transport,
+        **({"proxy": without_password(provider.proxy)} if provider.proxy else {}),
         **{name: _plain(value) for name, value in provider.settings.items()},
     }
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _given(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ class Provider:
 
     `timeout_s`: the longest wait for the first content, and for a whole reply that is not streamed. `priority`: lower
     is asked first. `max_concurrent`: permits. `transport`: which client carries its calls (`simulator` answers in
-    process).
+    process); `proxy`: the URL of an HTTP proxy on the way, with user and password if it wants them.
     `settings`: what only this kind has (`api_version`, `region` ...), as its codec reads it.
     """
 
@@ -30,6 +30,7 @@ class Provider:
     priority: int = 10
     max_concurrent: int = 100
     transport: Literal["http", "httpx", "simulator"] = "http"
+    proxy: str | None = field(default=None, repr=False)
     settings: Mapping[str, Any] = field(factory=dict, hash=False)
 
 

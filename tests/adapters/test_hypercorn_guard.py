@@ -12,7 +12,8 @@ from hypercorn.config import Config
 from hypercorn.trio.tcp_server import TCPServer
 from quart_trio import QuartTrio
 
-from adapters.hypercorn_guard import Connections, GuardedConnection, install
+from adapters.hosting import Connections, install
+from adapters.hypercorn_guard import GuardedConnection
 from adapters.serving import bound
 from tests.adapters.test_ledger import until
 
@@ -93,7 +94,7 @@ async def answered(stream):
     "sent", [pytest.param(BAD_CHUNK, id="chunk"), pytest.param(BAD_SETTINGS, id="settings")]
 )
 async def test_bad_connections_end_alone(sent):
-    connections = install()
+    connections = install(Connections(own=False))
     async with running(App()) as port:
         async with await trio.open_tcp_stream("127.0.0.1", port) as bystander:
             assert await answered(bystander)
@@ -139,23 +140,21 @@ async def test_only_faults_stay_inside_a_connection(leaving, passed_on, monkeypa
 
     monkeypatch.setattr(TCPServer, "run", leave)
     ours, theirs = trio.testing.memory_stream_pair()
-    connections = Connections()
     left = None
     try:
-        await GuardedConnection(connections, None, None, None, None, ours).run()
+        await GuardedConnection(30.0, None, None, None, None, ours).run()
     except KeyboardInterrupt as end:
         left = type(end)
     except BaseExceptionGroup as group:
         (end,) = group.exceptions
         left = type(end)
     assert left is passed_on
-    assert not connections.open
     assert ("a connection failed" in caplog.text) == (leaving is not LEAVING[-1].values[0])
     assert await theirs.receive_some(1) == b"", "the connection is closed"
 
 
 async def test_a_client_who_does_not_read_is_freed():
-    app, connections = App(), install(Connections(stall_s=0.3))
+    app, connections = App(), install(Connections(own=False, stall_s=0.3))
     async with running(app) as port:
         stalled = socket.create_connection(("127.0.0.1", port))
         stalled.sendall(b"GET /flood HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -166,7 +165,7 @@ async def test_a_client_who_does_not_read_is_freed():
 
 
 async def test_a_client_who_reads_slowly_is_not():
-    app, connections = App(), install(Connections(stall_s=0.5))
+    app, connections = App(), install(Connections(own=False, stall_s=0.5))
     async with running(app) as port, await trio.open_tcp_stream("127.0.0.1", port) as slow:
         await slow.send_all(b"GET /flood HTTP/1.1\r\nHost: x\r\n\r\n")
         for _ in range(20):
@@ -177,7 +176,7 @@ async def test_a_client_who_reads_slowly_is_not():
 
 
 async def test_stalled_sends_can_be_given_up_at_once():
-    app, connections = App(), install()
+    app, connections = App(), install(Connections(own=False))
     async with running(app) as port:
         stalled = socket.create_connection(("127.0.0.1", port))
         stalled.sendall(b"GET /flood HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -190,7 +189,7 @@ async def test_stalled_sends_can_be_given_up_at_once():
 
 
 async def test_there_are_only_so_many_connections():
-    install(Connections(limit=1))
+    install(Connections(own=False, limit=1))
     async with running(App()) as port, await trio.open_tcp_stream("127.0.0.1", port) as first:
         assert await answered(first)
         async with await trio.open_tcp_stream("127.0.0.1", port) as second:

@@ -263,7 +263,7 @@ def test_with_nothing_given_the_demonstration_runs():
         pytest.param(
             "a = 1\nserver.prt = 1",
             "proxy.toml:1: a: unknown key; known are demo, fidelity, models, models_filter, multi_provider, "
-            "ollama, pipeline, providers, server, stage\n"
+            "ollama, pipeline, providers, proxy_from_env, server, stage\n"
             'proxy.toml:2: server.prt: unknown key; did you mean "port"?',
             id="unknown keys, all at once",
         ),
@@ -1359,7 +1359,7 @@ def test_each_setting_in_the_shipped_proxy_toml_exists_and_shows_its_default():
             assert getattr(options, option.name) == standard or not standard, f"stage.{name}.{option.name}"
     assert [provider.name for provider in full.providers] == ["ollama", "openai", "second"]
     openai = full.providers[1]
-    assert evolve(openai, name="second") == full.providers[2]
+    assert evolve(openai, name="second", proxy=None) == full.providers[2]
 
 
 def test_each_setting_there_is_stands_in_the_shipped_proxy_toml():
@@ -1396,3 +1396,37 @@ def test_the_example_of_dotenv_changes_nothing_and_its_values_are_right():
     assert [(provider.name, provider.priority) for provider in full.providers] == [
         (kind, vendor.priority) for kind, vendor in VENDORS.items()
     ]
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        pytest.param({}, None, id="none named"),
+        pytest.param({"HTTPS_PROXY": "http://p:1"}, "http://p:1", id="named for https"),
+        pytest.param({"https_proxy": "http://p:1"}, "http://p:1", id="in lower case"),
+        pytest.param({"HTTP_PROXY": "http://p:1"}, None, id="named for http alone"),
+        pytest.param(
+            {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "x, .openai.com"}, None, id="not for this domain"
+        ),
+        pytest.param({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, None, id="for nobody"),
+        pytest.param(
+            {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "penai.com"}, "http://p:1", id="a name is not a part"
+        ),
+    ],
+)
+def test_the_proxy_that_the_environment_names(environ, expected):
+    given = {"OPENAI_API_KEY": KEY, **environ}
+    assert shipped("", **given).providers[0].proxy is None, "it is not taken unless asked for"
+    assert shipped("", PROXY_FROM_ENV="true", **given).providers[0].proxy == expected
+
+
+def test_a_proxy_of_the_account_and_its_password():
+    text = '[providers.openai]\nproxy = "http://me:secret@p.example:3128"\n'
+    config = shipped(text, OPENAI_API_KEY=KEY)
+    assert config.providers[0].proxy == "http://me:secret@p.example:3128"
+    assert "secret@" not in repr(config)
+    assert effective(config)["providers"]["openai"]["proxy"] == "http://p.example:3128"
+    with pytest.raises(
+        ConfigError, match=r"proxy\.toml:2: providers\.openai\.proxy: the proxy must be http://"
+    ):
+        shipped('[providers.openai]\nproxy = "socks5://p:1"\n', OPENAI_API_KEY=KEY)
