@@ -4,6 +4,7 @@ python app.py [serve]           hypercorn -k trio app:app
 """
 
 import logging
+import math
 import os
 import random
 import secrets
@@ -11,7 +12,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -39,12 +40,13 @@ from adapters.logs import LogOptions, logging_to, to_descriptor
 from adapters.probes import ProbeOptions, watch_providers
 from adapters.providers import CODECS
 from adapters.reloading import reloading
-from adapters.serving import CannotListen, ServerOptions, serve
+from adapters.serving import CannotListen, ServerOptions, bound, serve
 from adapters.simulator.demo import DEMO_MODELS, DEMO_PROVIDER, demo_scenario, standard_scenario
 from adapters.simulator.server import simulator_app
 from adapters.simulator.transport import SimulatorTransport
 from adapters.store.sqlite import SqliteStore
 from adapters.transport import httpx_transport
+from adapters.workers import Place, Slot, keep_workers, lifeline, place_of
 from pipeline.config import Config, ConfigError, effective, load
 from pipeline.gate import Gate
 from pipeline.names import permits
@@ -281,6 +283,9 @@ CONFIG_OPTIONS = (
     click.option("--config", "path", type=click.Path(dir_okay=False), help="The proxy.toml to read."),
     click.option("--host", help="Address to listen on."),
     click.option("--port", type=int, help="Port to listen on."),
+    click.option("--workers", type=int, help="Processes that share the port."),
+    click.option("--certfile", help="PEM file of a certificate, to serve in TLS."),
+    click.option("--keyfile", help="PEM file of the certificate's key."),
     click.option("--log-level", help="debug, info, warning or error."),
     click.option("--reload", is_flag=True, default=None, help="Start anew when the code changes."),
     click.option("--models-filter", help="File of the model names that may be served."),
@@ -330,23 +335,83 @@ def serve_command(config: Config) -> None:
         environ = {**os.environ, "RELOAD": "false"}
         arguments = [argument for argument in sys.argv if argument != "--reload"]
         sys.exit(reloading([sys.executable, *arguments], environ, {Path(__file__).parent, Path.cwd()}))
-    house = assembled(config)
+    place = place_of(os.environ)
+    try:
+        if server.workers > 1 and place is None:
+            keep(config)
+        else:
+            work(config, place)
+    except CannotListen as error:
+        raise click.ClickException(str(error)) from None
+
+
+def work(config: Config, place: Place | None) -> None:
+    """Serve in this process, alone or as one of several workers."""
+    server = config.server
+    house = assembled(config if place is None else shared(config, place.count))
     options = ServerOptions(
         host=server.host,
         port=server.port,
         grace_s=PRODUCTION_GRACE_S if server.environment == "production" else 0.0,
+        certfile=server.certfile,
+        keyfile=server.keyfile,
+        handover=place is not None,
     )
+    application = with_lifespan(house.application, house.living)
     with logs(config):
-        try:
-            serve(with_lifespan(house.application, house.living), options, house.lifecycle, opening_of(house))
-        except CannotListen as error:
-            raise click.ClickException(str(error)) from None
+        if place is None:
+            serve(application, options, house.lifecycle, announcing(house))
+            return
+
+        def ready(urls: Sequence[str]) -> None:
+            if place.number == 0:
+                announcing(house)(urls)
+            place.is_ready()
+
+        sockets = [socket.socket(fileno=descriptor) for descriptor in place.sockets]
+        serve(application, options, house.lifecycle, ready, sockets, place.orphaned)
 
 
-def opening_of(house: Assembled) -> Callable[[Any], str]:
+def keep(config: Config) -> None:
+    """Keep as many workers as are configured, which share the port."""
+    server = config.server
+    first = bound(server.host, server.port, shared=True)
+    port = first[0].getsockname()[1]
+    rest = [bound(server.host, port, shared=True) for _ in range(server.workers - 1)]
+    theirs, held = lifeline()
+    command = [sys.executable, *sys.argv]
+    slots = [
+        Slot(command, os.environ, sockets, number, server.workers, theirs)
+        for number, sockets in enumerate([first, *rest])
+    ]
+    with logs(config):
+        trio.run(keep_workers, slots)
+    os.close(held)
+
+
+def shared(config: Config, count: int) -> Config:
+    """The configuration of one of `count` workers: what they have together is divided among them."""
+
+    def part(whole: int) -> int:
+        return max(1, math.ceil(whole / count))
+
+    limit = config.options["limit"]
+    options = {**config.options, "limit": evolve(limit, max_concurrent=part(limit.max_concurrent))}
+    providers = tuple(
+        evolve(provider, max_concurrent=part(provider.max_concurrent)) for provider in config.providers
+    )
+    return evolve(config, options=options, providers=providers)
+
+
+def announcing(house: Assembled) -> Callable[[Sequence[str]], None]:
+    """What shows the banner of a house that is alive, given the URLs it listens on."""
+    return lambda urls: click.echo(opening_of(house)(urls), err=True)
+
+
+def opening_of(house: Assembled) -> Callable[[Sequence[str]], str]:
     """The banner of a house that is alive, given the addresses it listens on."""
 
-    def shown(urls: Any) -> str:
+    def shown(urls: Sequence[str]) -> str:
         found = listing.models(house.house.catalogue())
         snapshot, now = house.env.snapshot(), house.env.now()
         opening = Opening(
@@ -408,12 +473,17 @@ def simulate(host: str, port: int, head_ms: float, delta_ms: float) -> None:
     """Serve a fake of the providers, for tests, demonstrations and drills."""
     scenario = evolve(standard_scenario(), head_s=head_ms / 1000, delta_s=delta_ms / 1000)
     try:
-        serve(simulator_app(scenario), ServerOptions(host=host, port=port), Lifecycle(), simulator_banner)
+        serve(
+            simulator_app(scenario),
+            ServerOptions(host=host, port=port),
+            Lifecycle(),
+            lambda urls: click.echo(simulator_banner(urls), err=True),
+        )
     except CannotListen as error:
         raise click.ClickException(str(error)) from None
 
 
-def simulator_banner(urls: Any) -> str:
+def simulator_banner(urls: Sequence[str]) -> str:
     """Where the fakes are, and how the proxy is pointed at them."""
     url = urls[0]
     return (

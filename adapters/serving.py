@@ -8,8 +8,9 @@ import errno
 import logging
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import hypercorn.trio
@@ -41,7 +42,8 @@ class ServerOptions:
 
     `grace_s`: how long a draining house still takes new calls, while whoever sends them sees that it is not ready; of
     use where somebody looks at readiness. `limit_s`: how long running exchanges may take then. `flush_s`: for last
-    frames. `close_s`: for whatever else has a connection.
+    frames. `close_s`: for whatever else has a connection. `certfile` and `keyfile`: PEM files, to serve in TLS.
+    `handover`: others listen on the same sockets and go on; so stop accepting at once, and refuse nobody.
     """
 
     host: str = "127.0.0.1"
@@ -52,37 +54,61 @@ class ServerOptions:
     close_s: float = 3.0
     keep_alive_s: float = 75.0
     backlog: int = 2048
+    certfile: str = ""
+    keyfile: str = ""
+    handover: bool = False
 
 
 def serve(
-    app: App, options: ServerOptions, lifecycle: Lifecycle, banner: Callable[[Sequence[str]], str]
+    app: App,
+    options: ServerOptions,
+    lifecycle: Lifecycle,
+    announce: Callable[[Sequence[str]], None],
+    sockets: Sequence[socket.socket] = (),
+    until: Callable[[], Awaitable[None]] = trio.sleep_forever,
 ) -> None:
-    """Serve `app` until a signal ends it. `banner` is given the URLs and makes the text that is shown once all is up.
+    """Serve `app` until a signal comes or `until` is over. `announce` is given the URLs once all is up.
 
-    Raises CannotListen before anything has started.
+    `sockets`: those to listen on, if they exist already. Raises CannotListen before anything has started.
     """
-    sockets = bound(options.host, options.port, options.backlog)
-    trio.run(_serve, app, options, lifecycle, banner, sockets)
+    check_certificate(options)
+    listening = sockets or bound(options.host, options.port, options.backlog)
+    trio.run(_serve, app, options, lifecycle, announce, listening, until)
+
+
+def check_certificate(options: ServerOptions) -> None:
+    """Raises CannotListen where the certificate cannot be used."""
+    if not options.certfile:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(options.certfile, options.keyfile or None)
+    except (OSError, ssl.SSLError) as fault:
+        reason = fault.strerror or fault
+        raise CannotListen(
+            f"the certificate cannot be used ({reason}): TLS_CERTFILE={options.certfile} TLS_KEYFILE={options.keyfile} "
+            "must name PEM files of a certificate and its key"
+        ) from None
 
 
 async def _serve(
     app: App,
     options: ServerOptions,
     lifecycle: Lifecycle,
-    banner: Callable[[Sequence[str]], str],
+    announce: Callable[[Sequence[str]], None],
     sockets: Sequence[socket.socket],
+    until: Callable[[], Awaitable[None]],
 ) -> None:
     stop = trio.Event()
     connections = install(Connections(idle_s=options.keep_alive_s))
     config = hypercorn_config(options, sockets)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_end_on_signal, signals, options, lifecycle, stop, connections)
+            nursery.start_soon(_end_on_signal, signals, options, lifecycle, stop, connections, until)
             await hypercorn.trio.serve(
                 cast(Any, app),  # Hypercorn's type of an app is narrower than what it calls
                 config,
                 shutdown_trigger=stop.wait,
-                task_status=Announcement(banner),
+                task_status=Announcement(announce),
                 mode="asgi",
             )
             nursery.cancel_scope.cancel()
@@ -92,11 +118,11 @@ async def _serve(
 class Announcement:
     """What Hypercorn tells when it is up."""
 
-    banner: Callable[[Sequence[str]], str]
+    announce: Callable[[Sequence[str]], None]
 
     def started(self, value: Sequence[str] | None = None) -> None:
         """It listens at these URLs."""
-        print(self.banner(value or ()), file=sys.stderr, flush=True)
+        self.announce(value or ())
 
 
 async def _end_on_signal(
@@ -105,9 +131,10 @@ async def _end_on_signal(
     lifecycle: Lifecycle,
     stop: trio.Event,
     connections: Connections,
+    until: Callable[[], Awaitable[None]],
 ) -> None:
     """At the first signal drain the house, then stop the server and let no connection hold it up."""
-    await anext(signals)
+    await _either(partial(anext, signals), until)
     hurry = trio.Event()
 
     async def hurry_on_signal() -> None:
@@ -116,12 +143,37 @@ async def _end_on_signal(
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hurry_on_signal)
-        await lifecycle.drain(hurry, options.grace_s, options.limit_s, options.flush_s)
+        if options.handover:
+            lifecycle.begin_drain()
+            stop.set()
+            connections.retire()
+            await _idle(lifecycle, hurry, options.limit_s)
+            await lifecycle.drain(hurry, 0.0, 0.0, options.flush_s)
+        else:
+            await lifecycle.drain(hurry, options.grace_s, options.limit_s, options.flush_s)
         connections.retire()
         stop.set()
         while True:
             await trio.sleep(options.close_s)
             connections.abort()
+
+
+async def _either(one: Callable[[], Awaitable[Any]], other: Callable[[], Awaitable[Any]]) -> None:
+    """Wait until either is over."""
+    async with trio.open_nursery() as nursery:
+
+        async def first(wait: Callable[[], Awaitable[Any]]) -> None:
+            await wait()
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(first, one)
+        nursery.start_soon(first, other)
+
+
+async def _idle(lifecycle: Lifecycle, hurry: trio.Event, limit_s: float) -> None:
+    """Wait until nothing runs any more, not longer than `limit_s` and not past `hurry`."""
+    with trio.move_on_after(limit_s):
+        await _either(lifecycle.wait_idle, hurry.wait)
 
 
 def hypercorn_config(options: ServerOptions, sockets: Sequence[socket.socket]) -> Config:
@@ -132,6 +184,11 @@ def hypercorn_config(options: ServerOptions, sockets: Sequence[socket.socket]) -
     config.keep_alive_timeout = options.keep_alive_s
     config.keep_alive_max_requests = 100_000
     config.graceful_timeout = options.close_s
+    if options.handover:
+        # The listener is closed first, and what runs is waited for after it.
+        config.graceful_timeout += options.limit_s + options.flush_s
+    if options.certfile:
+        config.certfile, config.keyfile = options.certfile, options.keyfile or None
     config.shutdown_timeout = LIFESPAN_S
     config.h11_max_incomplete_size = 64 * 1024
     config.include_server_header = False
@@ -141,8 +198,11 @@ def hypercorn_config(options: ServerOptions, sockets: Sequence[socket.socket]) -
     return config
 
 
-def bound(host: str, port: int, backlog: int = 2048) -> list[socket.socket]:
-    """Sockets that listen on all addresses that `host` means. Port 0: any one free port."""
+def bound(host: str, port: int, backlog: int = 2048, shared: bool = False) -> list[socket.socket]:
+    """Sockets that listen on all addresses that `host` means. Port 0: any one free port.
+
+    `shared`: others of ours may listen there too.
+    """
     try:
         found = socket.getaddrinfo(
             host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -154,7 +214,7 @@ def bound(host: str, port: int, backlog: int = 2048) -> list[socket.socket]:
     missing: OSError | None = None
     for family, address in addresses[:1] if port == 0 else addresses:
         try:
-            sockets.append(_bound_one(family, address, backlog))
+            sockets.append(_bound_one(family, address, backlog, shared))
         except OSError as fault:
             # localhost means ::1 too, which a machine without IPv6 does not have.
             if fault.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) and len(addresses) > 1:
@@ -168,10 +228,12 @@ def bound(host: str, port: int, backlog: int = 2048) -> list[socket.socket]:
     return sockets
 
 
-def _bound_one(family: int, address: Any, backlog: int) -> socket.socket:
+def _bound_one(family: int, address: Any, backlog: int, shared: bool) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

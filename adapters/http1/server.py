@@ -110,7 +110,8 @@ class Connection:
     def retire(self) -> None:
         """Close after the request that is being served; at once if there is none."""
         self._retired = True
-        if self.idle:
+        # What has come by now is a request that was sent in good faith: it is read and answered first.
+        if self.idle and self.channel.quiet():
             self.channel.close()
 
     def give_up(self) -> None:

@@ -49,4 +49,4 @@ async def stream(scope, send):
 if __name__ == "__main__":
     limit_s, grace_s = map(float, sys.argv[1:3])
     options = ServerOptions(port=0, grace_s=grace_s, limit_s=limit_s, flush_s=1.0, close_s=0.3)
-    serve(app, options, lifecycle, lambda urls: f"listening on {urls[0]}")
+    serve(app, options, lifecycle, lambda urls: print(f"listening on {urls[0]}", file=sys.stderr, flush=True))
