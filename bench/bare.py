@@ -35,7 +35,8 @@ class PassThrough:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, answered with what the upstream answers."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
+            await live(receive, send)
             return
         headers = {name.decode(): value.decode() for name, value in scope["headers"] if name not in OWN}
         sent = HttpRequest(scope["method"], self.url + scope["path"], headers, await body_of(receive))
@@ -51,6 +52,13 @@ class PassThrough:
                     raise RuntimeError(data.detail)
                 await send({"type": "http.response.body", "body": data, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def live(receive: Receive, send: Send) -> None:
+    """From the server's start to its end."""
+    for stage in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{stage}.complete"})
 
 
 async def body_of(receive: Receive) -> bytes:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from enum import Enum
+from typing import Protocol, TypeVar
 
 from attrs import evolve, frozen
 
@@ -21,7 +22,7 @@ class Case:
     """One load. `model`: what the fake provider is asked for (see upstream.c); `stamps`: the chunks of a reply.
 
     No request begins after `requests` or `seconds`; `ramp_ms`: until the last connection has begun; `most_rounds`: in
-    how many rounds it takes part at most.
+    how many rounds it takes part at most; `warmed`: whether the contender is made warm before.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Case:
     seconds: float = 5.0
     ramp_ms: int = 0
     most_rounds: int = 100
+    warmed: bool = True
 
     @property
     def streamed(self) -> bool:
@@ -61,6 +63,7 @@ def open_streams(streams: int, chunks: int, every_ms: int, ramp_ms: int) -> Case
         seconds=ramp_ms / 1000 + 60,
         ramp_ms=ramp_ms,
         most_rounds=1,
+        warmed=False,  # it is long enough to warm itself
     )
 
 
@@ -87,36 +90,40 @@ CASES: Sequence[Case] = (
 
 def quick(case: Case) -> Case:
     """A case of the same name and form that takes about half a second: it shows that all works, and measures nothing."""
+    short = evolve(case, warmed=False)
     match case.kind:
         case Kind.WHOLE | Kind.FLAT:
-            return evolve(case, seconds=0.3)
+            return evolve(short, seconds=0.2)
         case Kind.PACED:
-            return evolve(case, model="paced-20-20", stamps=20, requests=case.connections, ramp_ms=20)
+            return evolve(short, model="paced-10-20", stamps=10, requests=case.connections, ramp_ms=20)
         case Kind.OPEN:
             few = case.connections // 20
-            return evolve(
-                case, model="paced-6-100", stamps=6, connections=few, requests=few, ramp_ms=200
-            )
+            return evolve(short, model="paced-10-50", stamps=10, connections=few, requests=few, ramp_ms=100)
 
 
-def warming(case: Case) -> Case | None:
-    """What comes before a case, so that nothing is measured cold; nothing before the long ones, which warm themselves."""
-    match case.kind:
-        case Kind.WHOLE | Kind.FLAT:
-            return evolve(case, seconds=case.seconds / 5)
-        case Kind.PACED:
-            return evolve(case, requests=case.connections)
-        case Kind.OPEN:
-            return None
+def warming(case: Case) -> Case:
+    """What comes before a case that is to be warmed."""
+    few = case.connections if case.kind is Kind.PACED else case.requests
+    return evolve(case, requests=few, seconds=case.seconds / 5)
 
 
-def picked(cases: Sequence[Case], names: Sequence[str]) -> Sequence[Case]:
-    """The cases of these names, in the bench's order; all where none is named. Raises ValueError."""
-    known = [case.name for case in cases]
+class Named(Protocol):
+    """What has a name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=Named)
+
+
+def picked(every: Sequence[N], names: Sequence[str]) -> Sequence[N]:
+    """Those of these names, in the bench's order; all where none is named. Raises ValueError."""
+    known = [one.name for one in every]
     for name in names:
         if name not in known:
-            raise ValueError(f"there is no case {name}; there are {', '.join(known)}")
-    return [case for case in cases if not names or case.name in names]
+            raise ValueError(f"there is no {name!r} among {', '.join(known)}")
+    return [one for one in every if not names or one.name in names]
 
 
 PROMPT = (

@@ -204,16 +204,16 @@ def no_litellm() -> str:
 
 DIRECT, BARE = "direct", "bare"
 
-OURS: Sequence[Contender] = (
+USUAL: Sequence[Contender] = (
     Contender(DIRECT, None),
     Contender("nginx", nginx, missing=no_nginx),
     Contender(BARE, bare),
     Contender("proxy verbatim", proxy(), OPENAI),
     Contender("proxy translated", proxy(), OLLAMA),
-    Contender("proxy verbatim, TLS", proxy(), OPENAI, tls=True, missing=no_openssl),
-    Contender("proxy translated, TLS", proxy(), OLLAMA, tls=True, missing=no_openssl),
-    Contender("proxy verbatim, 2 workers", proxy("--workers", "2"), OPENAI, missing=no_workers),
-    Contender("proxy translated, 2 workers", proxy("--workers", "2"), OLLAMA, missing=no_workers),
+    Contender("proxy verbatim TLS", proxy(), OPENAI, tls=True, missing=no_openssl),
+    Contender("proxy translated TLS", proxy(), OLLAMA, tls=True, missing=no_openssl),
+    Contender("proxy verbatim 2 workers", proxy("--workers", "2"), OPENAI, missing=no_workers),
+    Contender("proxy translated 2 workers", proxy("--workers", "2"), OLLAMA, missing=no_workers),
 )
 
 

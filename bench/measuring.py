@@ -13,7 +13,7 @@ from bench.contenders import Contender, Setting, route_to
 from bench.processes import NotStarted, Running, free_port, started
 from bench.tools import Certificate, Route, Tools, parsed_report
 
-SAMPLE_S = 1.0
+SAMPLE_S = 0.25
 
 
 @frozen
@@ -71,9 +71,8 @@ class Stand:
 
     def measure(self, case: Case) -> Result:
         """One case."""
-        warm = warming(case)
-        if warm:
-            self.load(warm)
+        if case.warmed:
+            self.load(warming(case))
         gateway_before = self.gateway.settled_cpu_s() if self.gateway else 0.0
         upstream_before = self.upstream.cpu_s()
         idle_kb = self.gateway.pss_kb() if self.gateway else 0

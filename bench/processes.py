@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from attrs import field, frozen
@@ -18,7 +18,8 @@ from attrs import field, frozen
 TICKS = os.sysconf("SC_CLK_TCK")
 # What a process inherits: nothing that could name a provider or a key.
 KEPT = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "TMPDIR")
-STOP_S = 2.0
+# How long an end is waited for; who is told twice should give up waiting for clients, of whom there are none.
+PATIENCE_S = (0.3, 1.0)
 QUIET_S = 0.25
 
 
@@ -150,14 +151,12 @@ def wait_until_open(running: Running, port: int, limit_s: float) -> None:
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
     """End the process and all that is left of its session."""
-    process.terminate()
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        pass  # a good server waits for its clients; there are none
+    for patience_s in PATIENCE_S:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(patience_s)
+            break
     for pid in [pid for pid, _ in members(process.pid)]:
-        try:
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
     process.wait()

@@ -38,19 +38,30 @@ class Route:
 
 @frozen
 class Tools:
-    """The commands; `language` is that of the fake provider and the load."""
+    """The commands; `upstream_tls` is the one that can serve in TLS."""
 
     upstream: Sequence[str]
+    upstream_tls: Sequence[str]
     load: Sequence[str]
-    language: str
+
+    def __str__(self) -> str:
+        """What each is written in."""
+        languages = {
+            name: "Python" if command[0] == sys.executable else "C"
+            for name, command in (
+                ("provider", self.upstream),
+                ("provider in TLS", self.upstream_tls),
+                ("load", self.load),
+            )
+        }
+        return ", ".join(f"{name} in {language}" for name, language in languages.items())
 
     def provider(self, port: int, models: Sequence[str], certificate: Certificate | None) -> Launch:
-        """The fake provider, in TLS if there is a certificate; that is always the one in Python."""
+        """The fake provider, in TLS if there is a certificate."""
         given = [f"port={port}", f"models={','.join(models)}"]
         if certificate is None:
             return Launch([*self.upstream, *given])
-        files = [f"cert={certificate.cert}", f"key={certificate.key}"]
-        return Launch([*in_python("upstream"), *given, *files])
+        return Launch([*self.upstream_tls, *given, f"cert={certificate.cert}", f"key={certificate.key}"])
 
     def running_load(self, port: int, case: Case, route: Route) -> "subprocess.Popen[bytes]":
         """The load, begun."""
@@ -98,13 +109,22 @@ def in_python(name: str) -> list[str]:
 
 
 def made_tools(folder: Path) -> Tools:
-    """The tools, compiled into `folder` if that can be."""
+    """The tools, each compiled into `folder` if that can be."""
+    return Tools(
+        upstream=compiled(folder / "upstream", "upstream"),
+        upstream_tls=compiled(folder / "upstream_tls", "upstream", "-DWITH_TLS", "-lssl", "-lcrypto"),
+        load=compiled(folder / "load", "load"),
+    )
+
+
+def compiled(program: Path, name: str, *options: str) -> list[str]:
+    """The command of a tool: in C if there is a compiler, and the libraries that `options` want."""
     compiler = shutil.which("cc")
     if compiler is None:
-        return Tools(in_python("upstream"), in_python("load"), "Python")
-    for name in ("upstream", "load"):
-        subprocess.run([compiler, "-O2", "-o", str(folder / name), str(HERE / f"{name}.c")], check=True)
-    return Tools([str(folder / "upstream")], [str(folder / "load")], "C")
+        return in_python(name)
+    command = [compiler, "-O2", "-o", str(program), str(HERE / f"{name}.c"), *options]
+    done = subprocess.run(command, capture_output=True, check=False)
+    return in_python(name) if done.returncode else [str(program)]
 
 
 def made_certificate(folder: Path) -> Certificate | None:

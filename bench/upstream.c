@@ -1,6 +1,6 @@
 /* A fake provider in OpenAI's chat format, cheap enough not to be what is measured: one thread, one send a chunk.
 
-     upstream port=PORT models=NAME,NAME,...
+     upstream port=PORT models=NAME,NAME,... [cert=FILE key=FILE]
 
    The name of the model says how a streamed reply comes; one that is not streamed is whole, about 1 KB.
 
@@ -8,7 +8,8 @@
      paced-N-MS    N chunks, one each MS milliseconds
 
    Every chunk, and a whole reply, holds one stamp in its text: ~MICROSECONDS~, sixteen digits of CLOCK_MONOTONIC at
-   the moment of sending. Stamps survive a translation, so whoever reads the reply counts chunks and their delay by them. */
+   the moment of sending. Stamps survive a translation, so whoever reads the reply counts chunks and their delay by them.
+   With -DWITH_TLS and OpenSSL it can serve in TLS. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -25,11 +26,15 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef WITH_TLS
+#include <openssl/ssl.h>
+#endif
 
 enum { IN_BYTES = 16384, OUT_BYTES = 4096, NAME_BYTES = 64, EVENTS = 512, SLOTS = 4096 };
 
 struct conn {
     int fd;
+    struct ssl_st *tls; /* NULL where it is plain */
     size_t have, sent, held; /* bytes of the request here; of `out`: sent, and held in all */
     bool replying, whole, usage, headed;
     int left, every_ms;   /* chunks still to come, and their distance */
@@ -41,7 +46,8 @@ struct conn {
 static struct conn *wheel[SLOTS];
 static int waiting;
 static int64_t turned_ms;
-static int poller;
+static int poller, port;
+static const char *models = "", *cert = "", *key = "";
 static char listing[8192];
 
 static const char PROSE[] =
@@ -55,6 +61,65 @@ static int64_t now_us(void) {
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
+
+#ifdef WITH_TLS
+static SSL_CTX *context;
+
+static bool set_up_tls(void) {
+    context = SSL_CTX_new(TLS_server_method());
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_RELEASE_BUFFERS);
+    return SSL_CTX_use_certificate_chain_file(context, cert) == 1 &&
+        SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) == 1;
+}
+
+static void begin_tls(struct conn *c) {
+    if (!context) return;
+    c->tls = SSL_new(context);
+    if (!c->tls || !SSL_set_fd(c->tls, c->fd)) exit(1);
+    SSL_set_accept_state(c->tls);
+}
+
+/* What OpenSSL tells, in the words of send and recv. */
+static ssize_t moved(struct conn *c, int result) {
+    if (result > 0) return result;
+    int error = SSL_get_error(c->tls, result);
+    if (error == SSL_ERROR_ZERO_RETURN) return 0;
+    errno = error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? EAGAIN : EPIPE;
+    return -1;
+}
+
+static ssize_t put(struct conn *c, const char *data, size_t size) {
+    return c->tls ? moved(c, SSL_write(c->tls, data, size)) : send(c->fd, data, size, MSG_NOSIGNAL);
+}
+
+static ssize_t get(struct conn *c, char *data, size_t room) {
+    return c->tls ? moved(c, SSL_read(c->tls, data, room)) : recv(c->fd, data, room, 0);
+}
+
+static void end_tls(struct conn *c) {
+    SSL_free(c->tls);
+}
+#else
+static bool set_up_tls(void) {
+    return false;
+}
+
+static void begin_tls(struct conn *c) {
+    (void)c;
+}
+
+static ssize_t put(struct conn *c, const char *data, size_t size) {
+    return send(c->fd, data, size, MSG_NOSIGNAL);
+}
+
+static ssize_t get(struct conn *c, char *data, size_t room) {
+    return recv(c->fd, data, room, 0);
+}
+
+static void end_tls(struct conn *c) {
+    (void)c;
+}
+#endif
 
 static void unslot(struct conn *c) {
     if (!c->slot) return;
@@ -75,6 +140,7 @@ static void slot(struct conn *c) {
 
 static void drop(struct conn *c) {
     unslot(c);
+    end_tls(c);
     close(c->fd);
     free(c);
 }
@@ -219,9 +285,9 @@ static int take(struct conn *c) {
 static void work(struct conn *c) {
     for (;;) {
         if (c->sent < c->held) {
-            ssize_t n = send(c->fd, c->out + c->sent, c->held - c->sent, MSG_NOSIGNAL);
-            if (n < 0) {
-                if (errno != EAGAIN) drop(c);
+            ssize_t n = put(c, c->out + c->sent, c->held - c->sent);
+            if (n <= 0) {
+                if (n == 0 || errno != EAGAIN) drop(c);
                 return;
             }
             c->sent += n;
@@ -242,14 +308,14 @@ static void work(struct conn *c) {
 static bool fill(struct conn *c) {
     while (c->have < IN_BYTES - 1) {
         size_t room = IN_BYTES - 1 - c->have;
-        ssize_t n = recv(c->fd, c->in + c->have, room, 0);
+        ssize_t n = get(c, c->in + c->have, room);
         if (n < 0 && errno == EAGAIN) return true;
         if (n <= 0) {
             drop(c);
             return false;
         }
         c->have += n;
-        if ((size_t)n < room) return true;
+        if (!c->tls && (size_t)n < room) return true;
     }
     return true;
 }
@@ -276,12 +342,13 @@ static void welcome(int listener) {
         if (!c) exit(1);
         memset(c, 0, offsetof(struct conn, in));
         c->fd = fd;
+        begin_tls(c);
         struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
         epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event);
     }
 }
 
-static int listening(int port) {
+static int listening(void) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -292,24 +359,40 @@ static int listening(int port) {
     return fd;
 }
 
-static void list_models(char *names) {
+static void list_models(void) {
     char *at = listing + sprintf(listing, "{\"object\":\"list\",\"data\":[");
-    const char *comma = "";
-    for (char *name = strtok(names, ","); name; name = strtok(NULL, ","), comma = ",") {
-        if (at - listing > (long)sizeof listing - 256) exit(2);
-        at += sprintf(at, "%s{\"id\":\"%.63s\",\"object\":\"model\",\"created\":1700000000,\"owned_by\":\"bench\"}", comma, name);
+    for (const char *name = models, *comma = ""; *name; comma = ",") {
+        int length = strcspn(name, ",");
+        if (at - listing + length > (long)sizeof listing - 256) exit(2);
+        at += sprintf(at, "%s{\"id\":\"%.*s\",\"object\":\"model\",\"created\":1700000000,\"owned_by\":\"bench\"}", comma, length, name);
+        name += length + (name[length] == ',');
     }
     sprintf(at, "]}");
 }
 
+static bool set(const char *given) {
+    if (!strncmp(given, "port=", 5)) port = atoi(given + 5);
+    else if (!strncmp(given, "models=", 7)) models = given + 7;
+    else if (!strncmp(given, "cert=", 5)) cert = given + 5;
+    else if (!strncmp(given, "key=", 4)) key = given + 4;
+    else return false;
+    return true;
+}
+
 int main(int count, char **given) {
-    if (count != 3 || strncmp(given[1], "port=", 5) || strncmp(given[2], "models=", 7)) {
-        fprintf(stderr, "usage: upstream port=PORT models=NAME,...\n");
+    for (int i = 1; i < count; i++) {
+        if (!set(given[i])) {
+            fprintf(stderr, "upstream: what is %s?\n", given[i]);
+            return 2;
+        }
+    }
+    if (*cert && !set_up_tls()) {
+        fprintf(stderr, "upstream: no TLS\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
-    list_models(given[2] + 7);
-    int listener = listening(atoi(given[1] + 5));
+    list_models();
+    int listener = listening();
     poller = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL}, events[EVENTS];
     epoll_ctl(poller, EPOLL_CTL_ADD, listener, &event);

@@ -70,9 +70,7 @@ def whole(model: str) -> bytes:
     """The reply to a request that asks for no stream."""
     message = {"role": "assistant", "content": f"{stamp()} {PROSE}", "refusal": None, "annotations": []}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    return sized(
-        {**CHUNK, "object": "chat.completion", "model": model, "choices": [choice], "usage": USAGE}
-    )
+    return sized({**CHUNK, "object": "chat.completion", "model": model, "choices": [choice], "usage": USAGE})
 
 
 class Streamed:

@@ -14,7 +14,7 @@ from pipeline.ports import Codec, Encoded, Env, Reply
 from pipeline.protocol import Wire
 from pipeline.values.events import Batch, Event, Failed, Finished, Started, joined
 from pipeline.values.exchange import Candidate, Exchange, How, Losses
-from pipeline.values.facts import AttemptEnded, AttemptStarted, FirstToken
+from pipeline.values.facts import AttemptEnded, AttemptStarted, Connected, FirstToken
 from pipeline.values.messages import ChatRequest, EmbedRequest
 from pipeline.values.problems import Kind, Problem
 from stages.moves import CallOptions
@@ -96,6 +96,18 @@ class Attempt:
     ) -> None:
         """Read the reply to its end: what comes before the first content is held back, then all is handed on."""
         target = self.candidate.target
+        if (link := reply.link) is not None:
+            self.wire.tell(
+                Connected(
+                    self.number,
+                    target.name,
+                    self.env.now(),
+                    link.reused,
+                    link.resolve_s,
+                    link.connect_s,
+                    link.tls_s,
+                )
+            )
         if (quota := codec.quota(target.name, reply.head, self.env.now())) is not None:
             self.wire.tell(quota)
         self._allow(scope, target.provider.timeout_s)

@@ -8,7 +8,7 @@ from pipeline.ports import Env
 from pipeline.protocol import Stage, folding
 from pipeline.values.events import Batch, Failed, Finished, Usage, UsageSeen
 from pipeline.values.exchange import Attempt, Exchange, Losses, Record
-from pipeline.values.facts import Admitted, AttemptEnded, AttemptStarted, Fact, FirstToken, Moved
+from pipeline.values.facts import Admitted, AttemptEnded, AttemptStarted, Connected, Fact, FirstToken, Moved
 from pipeline.values.problems import Outcome, Problem
 from pipeline.wiring import Entry
 
@@ -47,6 +47,8 @@ def drafted(draft: Draft, seen: Batch | Fact) -> Draft:
             return evolve(draft, strategy=exchange.plan.strategy)
         case AttemptStarted(number, target, at, losses):
             return evolve(draft, attempts=(*draft.attempts, Attempt(number, target, at)), losses=losses)
+        case Connected(number, _, _, _, resolve_s, connect_s, tls_s):
+            return _attempt(draft, number, connected_s=resolve_s + connect_s + tls_s)
         case FirstToken(number, _, at):
             return _attempt(draft, number, first=at, committed=True)
         case AttemptEnded(number, _, at, _, verdict, cancelled):

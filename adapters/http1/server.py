@@ -45,11 +45,17 @@ BODILESS = frozenset({204, 304})
 
 @frozen
 class Limits:
-    """Seconds: `idle_s` between requests, `head_s` for a head from its first byte, `stall_s` for a send that rests."""
+    """Seconds: `idle_s` between requests, `head_s` for a head from its first byte, `stall_s` for a send that rests.
+
+    A body has `body_s` in all, and after its first `slow_s` must have come at `least_rate` bytes a second.
+    """
 
     idle_s: float = 75.0
     head_s: float = 5.0
     stall_s: float = 30.0
+    body_s: float = 30.0
+    slow_s: float = 5.0
+    least_rate: float = 1024.0
 
 
 class Dates:
@@ -130,6 +136,10 @@ class Connection:
             self._requests.feed(data)
         return len(data)
 
+    def refuse(self, refusal: Refused) -> None:
+        """End the connection with `refusal`."""
+        self._requests.fault = refusal
+
     @property
     def fault(self) -> Refused | None:
         """What is wrong with what came last."""
@@ -198,6 +208,8 @@ class Turn:
         self.gone = False
         self.over = False
         self._given = False
+        self._body_began = -1.0
+        self._body_bytes = 0
         self._head: bytes | None = None
         self._begun = False
         self._chunked = False
@@ -263,14 +275,28 @@ class Turn:
                 if request.expects:
                     request.expects = False
                     await self.connection.channel.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-                while not request.parts and not request.complete:
-                    if self.connection.fault is not None or not await self.connection.more():
-                        raise Broken
+                await self._more_of_body()
         except Broken:
             self.gone = True
             return GONE
         self._given = request.complete
         return {"type": "http.request", "body": request.taken(), "more_body": not request.complete}
+
+    async def _more_of_body(self) -> None:
+        """Wait for the next bytes of the body, as long as they may take. Raises Broken."""
+        connection, limits = self.connection, self.connection.limits
+        if self._body_began < 0:
+            self._body_began = trio.current_time()
+        allowed_s = min(limits.body_s, limits.slow_s + self._body_bytes / limits.least_rate)
+        with trio.CancelScope(deadline=self._body_began + allowed_s) as patience:
+            while not self.request.parts and not self.request.complete:
+                came = 0 if connection.fault is not None else await connection.more()
+                if not came:
+                    raise Broken
+                self._body_bytes += came
+        if patience.cancelled_caught:
+            connection.refuse(Refused(408, "the body of the request did not arrive in time"))
+            raise Broken
 
     async def _until_gone(self) -> None:
         connection = self.connection

@@ -75,6 +75,8 @@ ATTEMPTS = Table(
     Column("duration_s", Float),
     Column("verdict", Text),
     Column("committed", Boolean, nullable=False),
+    Column("cancelled", Boolean, nullable=False),
+    Column("connected_s", Float),
 )
 
 
@@ -188,6 +190,8 @@ def attempt_rows(number: int, record: Record) -> list[dict[str, Any]]:
             "duration_s": None if attempt.ended is None else attempt.ended - attempt.started,
             "verdict": attempt.verdict,
             "committed": attempt.committed,
+            "cancelled": attempt.cancelled,
+            "connected_s": attempt.connected_s,
         }
         for attempt in record.attempts
     ]

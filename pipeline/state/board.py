@@ -18,6 +18,7 @@ from pipeline.values.facts import (
     Admitted,
     AttemptEnded,
     AttemptStarted,
+    Connected,
     Fact,
     FirstToken,
     ModelsListed,
@@ -119,7 +120,7 @@ def provider_of(target: str) -> str:
 def evolve(snapshot: Snapshot, fact: Fact, roll: float = 0.5, options: BreakerOptions = DEFAULTS) -> Snapshot:
     """The snapshot after `fact`; the same one where it says nothing of targets or providers. `roll` is in [0, 1)."""
     match fact:
-        case Moved() | Admitted():
+        case Moved() | Admitted() | Connected():
             return snapshot
         case AttemptStarted():
             return _started(snapshot, fact, options)

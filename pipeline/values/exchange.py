@@ -101,7 +101,7 @@ class Attempt:
     """One try at one target. Times are monotonic seconds; `verdict` None: it went well.
 
     `first` is when the first content came, None if none came. `committed`: its content reached the client. `cancelled`:
-    we ended it ourselves.
+    we ended it ourselves. `connected_s`: what getting a connection took, 0 for a kept one, None if that is not known.
     """
 
     number: int
@@ -112,6 +112,7 @@ class Attempt:
     verdict: Kind | None = None
     committed: bool = False
     cancelled: bool = False
+    connected_s: float | None = None
 
 
 @frozen

@@ -39,6 +39,19 @@ class AttemptStarted:
 
 
 @frozen
+class Connected:
+    """Attempt `number` has its connection: a kept one, or seconds that resolving, connecting and TLS took."""
+
+    number: int
+    target: str
+    at: float
+    reused: bool
+    resolve_s: float = 0.0
+    connect_s: float = 0.0
+    tls_s: float = 0.0
+
+
+@frozen
 class FirstToken:
     """The first content of attempt `number` is here, `after_s` from the attempt's start."""
 
@@ -96,5 +109,13 @@ class ModelsListed:
 
 
 Fact: TypeAlias = (
-    Moved | Admitted | AttemptStarted | FirstToken | AttemptEnded | QuotaSeen | ProbeEnded | ModelsListed
+    Moved
+    | Admitted
+    | AttemptStarted
+    | Connected
+    | FirstToken
+    | AttemptEnded
+    | QuotaSeen
+    | ProbeEnded
+    | ModelsListed
 )

@@ -1,6 +1,8 @@
 """A client who leaves closes the provider's connection: real sockets, a slow simulator, every state of an exchange."""
 
 import json
+import os
+import random
 import socket
 import struct
 import time
@@ -116,3 +118,41 @@ def test_every_permit_is_given_back(proxy):
     client = connect(proxy, {**CHAT, "stream": False})
     assert client.recv(65536).startswith(b"HTTP/1.1 200")
     client.close()
+
+
+TRIES = int(os.environ.get("LEAVES", "60"))
+
+
+@pytest.mark.timeout(max(120, TRIES))
+def test_leaving_in_any_state_is_seen_within_100_ms():
+    """FIN, RST and half-close, with nothing, a byte or a request behind, at random moments: the 99th percentile."""
+    roll = random.Random(5)
+    port = processes.free_port()
+    with (
+        processes.app(
+            "simulate", "--port", str(port), "--head-ms", "150", "--delta-ms", "150", port=port
+        ) as slow,
+        processes.gateway(slow, "openai") as proxy,
+    ):
+        late = sorted(left_behind(slow, proxy, roll, number) for number in range(TRIES))
+    assert late[int(len(late) * 0.99) - 1] <= 0.1 + SLACK_S, late[-5:]
+
+
+def left_behind(slow: Process, proxy: Process, roll: random.Random, number: int) -> float:
+    """Seconds between leaving and the end of the upstream call."""
+    body = {**CHAT, "stream": roll.random() < 0.7, "options": {"seed": number}}
+    trailing = roll.choice([b"", b"x", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"])
+    client = connect(proxy, body, trailing=trailing)
+    assert until(lambda: [call for call in seen(slow) if call["body"].get("seed") == number])
+    time.sleep(roll.random() * 0.4)
+    left = time.time()
+    how = roll.choice(["FIN", "RST", "half"])
+    if how == "half":
+        client.shutdown(socket.SHUT_WR)
+    elif how == "RST":
+        reset(client)
+    else:
+        client.close()
+    ended = until(lambda: [c["ended"] for c in seen(slow) if c["body"].get("seed") == number and c["ended"]])
+    client.close()
+    return float(ended[0]) - left

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from adapters.http1.channel import Plain
 from adapters.http1.server import Connection, Dates, Limits
 
-LIMITS = Limits(idle_s=0.5, head_s=0.3, stall_s=0.3)
+LIMITS = Limits(idle_s=0.5, head_s=0.3, stall_s=0.3, body_s=1.0, slow_s=0.3)
 
 
 class House:
@@ -287,6 +287,15 @@ async def test_a_slow_head_is_told_and_silence_is_not(echo):
     data = await talk(echo.house.port, b"POST / HT", b"TP/1.1\r\n", b"Host: x\r\n", pause_s=0.2)
     assert answers(data)[0][0] == 408
     assert await talk(echo.house.port) == b""
+
+
+async def test_a_slow_body_is_told(echo):
+    raw = post("/x", b"y" * 100_000)
+    for pieces in ([raw[:-1]], [raw[:100], *(raw[at : at + 1] for at in range(100, 120))]):
+        ((status, headers, body),) = answers(await talk(echo.house.port, *pieces, pause_s=0.05))
+        assert (status, headers["connection"]) == (408, "close")
+        assert json.loads(body)["error"]
+    assert echo.calls == []
 
 
 async def test_an_idle_connection_is_closed_in_the_end(echo):
