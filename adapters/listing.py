@@ -53,7 +53,7 @@ class Catalogue:
     lists: Lists
     rules: Mapping[str, ModelRule]
     patterns: Mapping[str, tuple[str, ...]]
-    allowed: Callable[[str], bool]
+    allowed: Callable[..., bool]
 
 
 @frozen
@@ -145,7 +145,7 @@ def models(catalogue: Catalogue) -> tuple[Model, ...]:
             merged = Model(known.name, known.targets + model.targets) if known else model
             found[canonical(model.name)] = merged
     for name, rule in catalogue.rules.items():
-        if rule.targets and catalogue.allowed(name) and (alias := find(name, catalogue)):
+        if rule.targets and (alias := find(name, catalogue)):
             found[canonical(name)] = alias
     return newest_first(found.values())
 
@@ -153,7 +153,7 @@ def models(catalogue: Catalogue) -> tuple[Model, ...]:
 def listed_by(provider: Provider, catalogue: Catalogue) -> Iterable[Model]:
     """The models that one provider lists, without those the filter hides."""
     for facts in catalogue.lists.get(provider.name) or ():
-        if catalogue.allowed(facts.name):
+        if catalogue.allowed(facts.name, f"{provider.name}/{facts.name}"):
             resolved = resolve_facts(provider.name, facts.name, (facts,), catalogue.rules)
             yield Model(facts.name, (Target(provider, resolved),))
 
@@ -180,9 +180,9 @@ def _moment(text: str) -> datetime | None:
 
 def find(name: str, catalogue: Catalogue) -> Model | None:
     """The model that clients mean by `name`; None where nobody serves it, or nobody may."""
-    if not catalogue.allowed(name):
-        return None
-    served = who_serves(name, catalogue.providers, catalogue.lists, catalogue.rules, catalogue.patterns)
+    served = who_serves(
+        name, catalogue.providers, catalogue.lists, catalogue.rules, catalogue.patterns, catalogue.allowed
+    )
     return Model(name.strip(), served.targets) if served.targets else None
 
 
@@ -274,7 +274,7 @@ def ps_answer(catalogue: Catalogue, snapshot: Snapshot, now: float, epoch: float
     entries: dict[str, dict[str, Any]] = {}
     for name in order:
         provider, _, own_name = name.partition("/")
-        if provider not in catalogue.providers or not catalogue.allowed(own_name):
+        if provider not in catalogue.providers or not catalogue.allowed(own_name, name):
             continue
         facts = resolve_facts(provider, own_name, catalogue.lists.get(provider), catalogue.rules)
         model = Model(own_name, (Target(catalogue.providers[provider], facts),))

@@ -69,11 +69,18 @@ class Stand:
         report, fault = parsed_report(output)
         return report, fault
 
+    def gateway_cpu_s(self, case: Case) -> float:
+        """CPU seconds of the gateway so far, 0 if there is none."""
+        if self.gateway is None:
+            return 0.0
+        return self.gateway.settled_cpu_s() if case.thorough else self.gateway.cpu_s()
+
     def measure(self, case: Case) -> Result:
         """One case."""
-        if case.warmed:
-            self.load(warming(case))
-        gateway_before = self.gateway.settled_cpu_s() if self.gateway else 0.0
+        warm = warming(case)
+        if warm:
+            self.load(warm)
+        gateway_before = self.gateway_cpu_s(case)
         upstream_before = self.upstream.cpu_s()
         idle_kb = self.gateway.pss_kb() if self.gateway else 0
         most_kb = idle_kb
@@ -85,7 +92,7 @@ class Stand:
 
         report, fault = self.load(case, watch)
         upstream_cpu_s = self.upstream.cpu_s() - upstream_before
-        gateway_cpu_s = self.gateway.settled_cpu_s() - gateway_before if self.gateway else None
+        gateway_cpu_s = self.gateway_cpu_s(case) - gateway_before
         sampled = self.gateway and case.kind is Kind.OPEN and report["open_most"]
         return Result(
             done=int(report["done"]),
@@ -95,7 +102,7 @@ class Stand:
             wall_s=report["wall_s"],
             load_cpu_s=report["cpu_s"],
             upstream_cpu_s=upstream_cpu_s,
-            gateway_cpu_s=gateway_cpu_s,
+            gateway_cpu_s=gateway_cpu_s if self.gateway else None,
             kb_per_stream=(most_kb - idle_kb) / report["open_most"] if sampled else None,
             total_p50_ms=report["total_p50_ms"],
             total_p99_ms=report["total_p99_ms"],

@@ -3,6 +3,7 @@
 One reading for all who ask: the stage that routes, the lists of models, and the explanations.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
@@ -47,20 +48,30 @@ def overlaid(facts: ModelFacts, rule: ModelRule) -> ModelFacts:
     return evolve(facts, **stated) if stated else facts
 
 
-def permits(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """The filter of model names that `patterns` describe.
+def permits(patterns: Iterable[str]) -> Callable[..., bool]:
+    """The filter of models that `patterns` describe, asked with all names of one (`gpt-4o`, `openai/gpt-4o`).
 
-    A name or shell pattern admits, one with `!` before it excludes; the last that fits decides. Without any that admit,
-    all is admitted that is not excluded.
+    A name, in which `*` stands for anything, admits; with `!` before it, it excludes; the last that fits any of the names
+    decides. Without any that admit, all is admitted that is not excluded.
     """
-    rules = tuple((canonical(pattern.lstrip("!")), not pattern.startswith("!")) for pattern in patterns)
+    rules = tuple((_matcher(pattern.removeprefix("!")), not pattern.startswith("!")) for pattern in patterns)
     default = not any(admits for _, admits in rules)
 
-    def permitted(name: str) -> bool:
-        wanted = canonical(name)
-        return next((admits for pattern, admits in reversed(rules) if fnmatchcase(wanted, pattern)), default)
+    def permitted(*names: str) -> bool:
+        known = [canonical(name) for name in names]
+        fits = (admits for matches, admits in reversed(rules) if any(map(matches, known)))
+        return next(fits, default)
 
     return permitted
+
+
+def _matcher(pattern: str) -> Callable[[str], object]:
+    return re.compile(".*".join(map(re.escape, canonical(pattern).split("*"))), re.DOTALL).fullmatch
+
+
+def everything(*names: str) -> bool:
+    """The filter that admits all."""
+    return True
 
 
 @frozen
@@ -77,12 +88,28 @@ def who_serves(
     lists: Lists,
     rules: Mapping[str, ModelRule],
     patterns: Mapping[str, tuple[str, ...]],
+    allowed: Callable[..., bool] = everything,
 ) -> Served:
-    """The targets that can serve `name`; the first of these that finds any decides.
+    """The targets that can serve `name`; the first of these that finds any decides. `allowed`: the model filter.
 
     An alias of `[models]`; a name qualified by its provider; the providers' own lists; the patterns of each kind's
     names, for providers that serve more than they list or have not told their list. `patterns` by provider kind.
     """
+    served = _serving(name, providers, lists, rules, patterns)
+    asked = name if served.why == "alias" else ""
+    targets = tuple(
+        target for target in served.targets if allowed(asked or target.model, target.model, target.name)
+    )
+    return Served(targets, served.why)
+
+
+def _serving(
+    name: str,
+    providers: Mapping[str, Provider],
+    lists: Lists,
+    rules: Mapping[str, ModelRule],
+    patterns: Mapping[str, tuple[str, ...]],
+) -> Served:
     rule = rule_of(name, rules)
     if rule is not None and rule.targets:
         return Served(_aliased(rule, providers, lists, rules), "alias")

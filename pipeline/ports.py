@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeAlias
 from attrs import field, frozen
 
 from pipeline.gate import Gate
+from pipeline.names import everything
 from pipeline.state.board import Snapshot
 from pipeline.values.events import Batch
 from pipeline.values.exchange import Losses, Record
@@ -130,11 +131,6 @@ class Transport(Protocol):
         ...
 
 
-def always(name: str) -> bool:
-    """Where every model may be served."""
-    return True
-
-
 def no_record(record: Record) -> None:
     """Where nobody keeps records."""
 
@@ -145,7 +141,7 @@ class Env:
 
     `now`: monotonic seconds; `epoch`: wall clock, for records and signatures alone; `rolls(n)`: n floats in [0, 1).
     `providers` by name, `codecs` by kind, `transports` by provider, `gates` by provider; `models`: `[models]`.
-    `allowed(name)`: whether the house may serve a model of that name. `keep`: where Records go.
+    `allowed(*names)`: whether the house may serve a model known by these names. `keep`: where Records go.
     """
 
     now: Callable[[], float]
@@ -157,5 +153,5 @@ class Env:
     transports: Mapping[str, Transport]
     gates: Mapping[str, Gate]
     models: Mapping[str, ModelRule] = field(factory=dict)
-    allowed: Callable[[str], bool] = always
+    allowed: Callable[..., bool] = everything
     keep: Callable[[Record], None] = no_record

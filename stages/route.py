@@ -3,12 +3,12 @@
 Who can serve is decided by the model's name, then by what the request needs of the model; the strategy orders the rest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from attrs import evolve, frozen
 
-from pipeline.names import Lists, Served, who_serves
+from pipeline.names import Lists, Served, everything, who_serves
 from pipeline.ports import Env
 from pipeline.protocol import Stage, before
 from pipeline.state.board import Snapshot
@@ -39,6 +39,7 @@ class House:
     providers: Mapping[str, Provider]
     models: Mapping[str, ModelRule]
     patterns: Mapping[str, tuple[str, ...]]
+    allowed: Callable[..., bool] = everything
 
 
 def needs_of(request: Request) -> tuple[Capability, ...]:
@@ -74,7 +75,8 @@ def plan_for(
     request = exchange.request
     lists: Lists = {name: snapshot.provider(name).models for name in house.providers}
     served = _preferred(
-        who_serves(request.model, house.providers, lists, house.models, house.patterns), exchange
+        who_serves(request.model, house.providers, lists, house.models, house.patterns, house.allowed),
+        exchange,
     )
     if isinstance(served, Problem):
         return served
@@ -110,11 +112,9 @@ def _preferred(served: Served, exchange: Exchange) -> Served | Problem:
 def build(options: RouteOptions, env: Env) -> Stage:
     """The stage."""
     patterns = {kind: codec.patterns for kind, codec in env.codecs.items()}
-    house = House(env.providers, env.models, patterns)
+    house = House(env.providers, env.models, patterns, env.allowed)
 
     def move(exchange: Exchange) -> Exchange | Problem:
-        if not env.allowed(exchange.request.model):
-            return Problem(Kind.UNKNOWN_MODEL, subject=exchange.request.model)
         return plan_for(exchange, env.snapshot(), env.now(), options, house)
 
     return before("route", move)

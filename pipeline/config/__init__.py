@@ -2,7 +2,6 @@
 
 from pipeline.config.environment import ENVIRONMENT
 from pipeline.config.faults import ConfigError, Fault
-from pipeline.config.filters import allows
 from pipeline.config.layers import Sources
 from pipeline.config.resolve import load, resolve
 from pipeline.config.settings import Config, ServerSettings, effective
@@ -17,7 +16,6 @@ __all__ = [
     "ServerSettings",
     "Sources",
     "Vendor",
-    "allows",
     "effective",
     "load",
     "resolve",

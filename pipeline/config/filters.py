@@ -5,7 +5,6 @@ the last one that matches a name decides. A name that no line matches is let thr
 """
 
 import re
-from collections.abc import Sequence
 
 
 def filter_lines(text: str) -> tuple[tuple[int, str], ...]:
@@ -23,21 +22,3 @@ def pattern_fault(pattern: str) -> str | None:
     if re.search(r"\s", pattern):
         return "one name or pattern a line, without spaces"
     return None
-
-
-def allows(patterns: Sequence[str], *names: str) -> bool:
-    """Whether a model known by `names` (`gpt-4o`, `openai/gpt-4o`) passes. Case and `:latest` do not matter."""
-    allowed = all(pattern.startswith("!") for pattern in patterns)
-    for pattern in patterns:
-        if any(_matches(pattern.removeprefix("!"), name) for name in names):
-            allowed = not pattern.startswith("!")
-    return allowed
-
-
-def _matches(pattern: str, name: str) -> bool:
-    regex = ".*".join(map(re.escape, _plain(pattern).split("*")))
-    return re.fullmatch(regex, _plain(name), re.DOTALL) is not None
-
-
-def _plain(name: str) -> str:
-    return name.casefold().removesuffix(":latest")

@@ -59,7 +59,7 @@ class Config:
     """All that is configured. A secret never shows in its repr.
 
     `operations`: stages of the operations that have their own list. `options`: an instance of each stage's options
-    class. `providers`: those in use, in the order they are asked. `models_filter`: patterns for `allows`. `demo`:
+    class. `providers`: those in use, in the order they are asked. `models_filter`: patterns for `pipeline.names.permits`. `demo`:
     whether the built-in demonstration provider is shown. `management`: whether model management reaches a local Ollama.
     `notices`: what is worth a word at start. `origins_of`: dotted path -> where its value came from (`default`,
     `proxy.toml:7`, `.env`, `environment`, `command line`).

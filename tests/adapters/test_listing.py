@@ -88,7 +88,8 @@ def test_aliases_are_listed_and_hide_what_they_name():
     [
         pytest.param([], {"gpt-4o:latest", "llama3:8b", "fast:latest"}, id="none"),
         pytest.param(["llama*"], {"llama3:8b"}, id="only what fits"),
-        pytest.param(["!gpt-4o"], {"llama3:8b", "fast:latest"}, id="all but"),
+        pytest.param(["!gpt-4o"], {"llama3:8b"}, id="all but one, under whatever name"),
+        pytest.param(["!*", "fast"], {"fast:latest"}, id="an alias alone"),
     ],
 )
 def test_the_filter_hides_models_everywhere(filters, shown):
