@@ -47,7 +47,7 @@ from adapters.simulator.transport import SimulatorTransport
 from adapters.store.sqlite import SqliteStore
 from adapters.transport import httpx_transport
 from adapters.workers import Place, Slot, keep_workers, lifeline, place_of
-from pipeline.config import Config, ConfigError, effective, load
+from pipeline.config import Config, ConfigError, Fault, effective, load
 from pipeline.gate import Gate
 from pipeline.names import permits
 from pipeline.ports import Env, Transport
@@ -63,6 +63,7 @@ OPERATIONS = ("chat", "embed", "load")
 PROVIDER_QUEUE = 1000
 LAST_RECORDS_S = 5.0
 PRODUCTION_GRACE_S = 5.0
+OPEN_NOTICE = "whoever reaches this address can spend your keys: clients need none in this version, so keep it behind a firewall"
 DEMO_NOTICE = (
     "the demo provider only demonstrates; name a real one, such as OPENAI_API_KEY=..., and start again"
 )
@@ -94,13 +95,18 @@ class OpenCatalog(Mapping[str, Entry]):
 
 
 def _imported(name: str) -> Entry:
+    """The entry that `package.module:NAME` names. Raises ConfigError: what an operator writes may fail in any way."""
     module, _, attribute = name.partition(":")
     try:
         entry = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise KeyError(name) from error
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(
+            [Fault("proxy.toml", "pipeline.stages", f'"{name}" cannot be imported: {reason}')]
+        ) from error
     if not isinstance(entry, Entry):
-        raise KeyError(name)
+        text = f'"{name}" is no pipeline.wiring.Entry but of type {type(entry).__name__}'
+        raise ConfigError([Fault("proxy.toml", "pipeline.stages", text)])
     return entry
 
 
@@ -421,11 +427,17 @@ def opening_of(house: Assembled) -> Callable[[Sequence[str]], str]:
             model_count=len(found),
             model=next((model.name for model in found if "completion" in model.capabilities), None),
             data_dir=Path(house.config.server.data_dir),
-            notices=(*house.config.notices, *([DEMO_NOTICE] if house.config.demo else [])),
+            notices=tuple(house.config.notices + notices_of(house.config)),
         )
         return banner(opening)
 
     return shown
+
+
+def notices_of(config: Config) -> tuple[str, ...]:
+    """What must be known of a house so configured, beside what its configuration says of itself."""
+    noted = ((config.demo, DEMO_NOTICE), (not is_loopback(config.server.host), OPEN_NOTICE))
+    return tuple(notice for applies, notice in noted if applies)
 
 
 @main.command("check")
@@ -435,7 +447,7 @@ def check(config: Config) -> None:
     for path, value in flat(effective(config)):
         origin = config.origins_of.get(path, "default")
         click.echo(f"{path} = {orjson.dumps(value).decode()}  # {origin}")
-    for notice in config.notices:
+    for notice in config.notices + notices_of(config):
         click.echo(f"note: {notice}", err=True)
 
 
@@ -466,7 +478,7 @@ async def found_models(config: Config) -> tuple[listing.Model, ...]:
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=9000, show_default=True)
+@click.option("--port", default=9000, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--head-ms", default=0.0, help="Milliseconds until a reply begins.")
 @click.option("--delta-ms", default=0.0, help="Milliseconds before each piece of a streamed reply.")
 def simulate(host: str, port: int, head_ms: float, delta_ms: float) -> None:

@@ -31,6 +31,7 @@ KEEP_ALIVE_S = 15.0
 LAST_WORDS_S = 2.0
 TIMEOUT_LEAST_S, TIMEOUT_MOST_S = 0.1, 1800.0
 HANDED_ON = (HOP, "traceparent", "tracestate")
+MOST_LOSSES, MOST_LETTERS = 32, 64
 LOSS_MARK = {How.DROPPED: "", How.APPROXIMATED: "~", How.EMULATED: "~"}
 
 
@@ -366,6 +367,7 @@ class Told:
     _attempt: AttemptStarted | None = None
     _queued_s: float = 0.0
     _waited_s: float = 0.0
+    _failed: bool = False
 
     def see(self, fact: Fact) -> None:
         """Keep what matters."""
@@ -374,26 +376,42 @@ class Told:
                 self._queued_s = waited_s
             case AttemptStarted():
                 self._attempt = fact
+                self._failed = False
             case FirstToken(after_s=after_s):
                 self.committed = True
                 self._waited_s += after_s
             case AttemptEnded(after_s=after_s) if not self.committed:
                 self._waited_s += after_s
+                self._failed = True
 
     def headers(self, elapsed_s: float) -> list[tuple[bytes, bytes]]:
         """`X-Provider`, `X-Model` and the like, as far as they are known when the head is sent."""
+        if not self.committed and self._attempt and not self._failed:
+            # A sign of life goes out before it is known who will answer, and after how long.
+            return []
         headers = [(b"x-queue-ms", _ms(self._queued_s))]
         headers.append((b"x-overhead-ms", _ms(max(0.0, elapsed_s - self._waited_s - self._queued_s))))
         if (attempt := self._attempt) is None:
             return headers
         provider, _, model = attempt.target.partition("/")
-        headers.append((b"x-provider", provider.encode("ascii", "backslashreplace")))
-        headers.append((b"x-model", model.encode("ascii", "backslashreplace")))
+        headers.append((b"x-provider", shown(provider).encode()))
+        headers.append((b"x-model", shown(model).encode()))
         headers.append((b"x-attempts", str(attempt.number).encode()))
-        lost = [loss.field + LOSS_MARK[loss.how] for loss in attempt.losses if loss.how is not How.MOOT]
+        lost = [
+            shown(loss.field) + LOSS_MARK[loss.how] for loss in attempt.losses if loss.how is not How.MOOT
+        ]
         if lost:
-            headers.append((b"x-proxy-lossy", ", ".join(lost).encode("ascii", "backslashreplace")))
+            more = [f"and {len(lost) - MOST_LOSSES} more"] if len(lost) > MOST_LOSSES else []
+            headers.append((b"x-proxy-lossy", ", ".join(lost[:MOST_LOSSES] + more).encode()))
         return headers
+
+
+def shown(name: str) -> str:
+    """A field's name, which the client chose, as it may stand in a header: plain, in one word and not long."""
+    plain = name.encode("ascii", "backslashreplace").decode()
+    return "".join(
+        letter if letter.isprintable() and letter not in ", " else "_" for letter in plain[:MOST_LETTERS]
+    )
 
 
 def _ms(seconds: float) -> bytes:

@@ -99,8 +99,14 @@ class Guard:
 def origins_pattern(listed: Iterable[str]) -> re.Pattern[str]:
     """What matches the origins allowed by default and the `listed` ones (`OLLAMA_ORIGINS`), where `*` is anything."""
     entries = (*DEFAULT_ORIGINS, *(entry.strip().rstrip("/") for entry in listed))
-    parts = (".*".join(re.escape(piece) for piece in entry.split("*")) for entry in entries if entry)
-    return re.compile("|".join(parts), re.IGNORECASE)
+    return re.compile("|".join(_origin_pattern(entry) for entry in entries if entry), re.IGNORECASE)
+
+
+def _origin_pattern(entry: str) -> str:
+    host, any_port, _ = entry.rpartition(":*")
+    if any_port and entry.endswith(":*"):
+        return _origin_pattern(host) + r":[0-9]+"
+    return ".*".join(re.escape(piece) for piece in entry.split("*"))
 
 
 def is_loopback(host: str) -> bool:

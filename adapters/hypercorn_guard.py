@@ -17,6 +17,9 @@ from hypercorn.trio.tcp_server import TCPServer
 
 log = logging.getLogger("ollama_proxy.connection")
 
+# A slow reader makes progress piece by piece; only one who takes none of a piece in time has stopped.
+PIECE = 64 * 1024
+
 
 class GuardedConnection(TCPServer):
     """One connection. `stall_s`: how long a send may stand still."""
@@ -62,9 +65,14 @@ class GuardedConnection(TCPServer):
     async def _write(self, data: bytes) -> bool:
         """Whether the client is gone. Shielded: a frame that was cut in the middle would garble what follows it."""
         try:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + self.stall_s) as self.sending:
-                await self.stream.send_all(data)
-            gone = self.sending.cancelled_caught
+            gone = False
+            for begin in range(0, len(data), PIECE):
+                with trio.CancelScope(
+                    shield=True, deadline=trio.current_time() + self.stall_s
+                ) as self.sending:
+                    await self.stream.send_all(data[begin : begin + PIECE])
+                if gone := self.sending.cancelled_caught:
+                    break
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
             gone = True
         finally:

@@ -7,6 +7,7 @@ While the disk cannot be written the records wait; when too many wait, the oldes
 import logging
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import trio
@@ -111,7 +112,8 @@ class Ledger:
         while self._waiting:
             if not await self._write_batch(store, leave=True):
                 break
-        await self._call(store.close, leave=True)
+        with suppress(Exception):  # what could not be written was told already
+            await trio.to_thread.run_sync(store.close, limiter=self._thread, abandon_on_cancel=True)
 
     async def _write_batch(self, store: Store, leave: bool = False) -> bool:
         """Whether the oldest of those that wait are in the store now."""

@@ -101,7 +101,7 @@ async def _serve(
     stop = trio.Event()
     connections = install(Connections(idle_s=options.keep_alive_s))
     config = hypercorn_config(options, sockets)
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_on_signal, signals, options, lifecycle, stop, connections, until)
             await hypercorn.trio.serve(

@@ -298,7 +298,8 @@ static const char *part(struct conn *c, const char *at, const char *end) {
     return at;
 }
 
-static void receive(struct conn *c) {
+/* Read all there is. After a short read there is nothing, unless the end was announced together with the bytes. */
+static void receive(struct conn *c, bool ending) {
     static char data[READ_BYTES];
     while (c->phase >= HEAD) {
         ssize_t n = recv(c->fd, data, READ_BYTES, 0);
@@ -310,11 +311,11 @@ static void receive(struct conn *c) {
         }
         const char *at = data, *end = data + n;
         while (at && at < end) at = part(c, at, end);
-        if (n < READ_BYTES) return;
+        if (n < READ_BYTES && !ending) return;
     }
 }
 
-static void happen(struct conn *c) {
+static void happen(struct conn *c, bool ending) {
     if (c->phase == CONNECTING) {
         int error = 0;
         socklen_t size = sizeof error;
@@ -326,7 +327,7 @@ static void happen(struct conn *c) {
         c->phase = SENDING;
     }
     if (c->phase == SENDING) send_request(c);
-    receive(c);
+    receive(c, ending);
 }
 
 /* Begin the connections whose time has come, and again those that broke; give up what takes too long. */
@@ -349,7 +350,7 @@ static void run(void) {
     while (live || ((begun < connections || failed) && issued < requests && now - start_us < seconds * 1e6)) {
         int ready = epoll_wait(poller, events, EVENTS, begun < connections ? 1 : SWEEP_US / 1000);
         now = clock_us();
-        for (int i = 0; i < ready; i++) happen(events[i].data.ptr);
+        for (int i = 0; i < ready; i++) happen(events[i].data.ptr, events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
         now = clock_us();
         ramp();
         if (now - swept > SWEEP_US) {

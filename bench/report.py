@@ -80,14 +80,19 @@ def of(read: Callable[[Result], float | None]) -> Value:
     return lambda one: read(one.result)
 
 
+def answered(time_ms: Callable[[Result], float]) -> Value:
+    """A time, where there was an answer to take it from."""
+    return lambda one: time_ms(one.result) if one.result.done else None
+
+
 FAILED = Column("failed", of(lambda result: result.failed), 0)
 CHUNK_COST = (
     Column("CPU us/chunk", of(cpu_us_per_chunk), 1),
     Column("x bare", beside_bare(cpu_us_per_chunk), 2),
 )
 CHUNK_DELAY = (
-    Column("delay p50 ms", of(lambda result: result.delay_p50_ms), 2),
-    Column("p99 ms", of(lambda result: result.delay_p99_ms), 2),
+    Column("delay p50 ms", answered(lambda result: result.delay_p50_ms), 2),
+    Column("p99 ms", answered(lambda result: result.delay_p99_ms), 2),
     Column("added p50 ms", added(lambda result: result.delay_p50_ms), 2),
     Column("added p99 ms", added(lambda result: result.delay_p99_ms), 2),
 )
@@ -96,8 +101,8 @@ COLUMNS: Mapping[Kind, Sequence[Column]] = {
         Column("CPU ms/request", of(cpu_ms_per_reply), 3),
         Column("x bare", beside_bare(cpu_ms_per_reply), 2),
         Column("requests/s", of(lambda result: rate(result.done, result.wall_s)), 0),
-        Column("p50 ms", of(lambda result: result.total_p50_ms), 2),
-        Column("p99 ms", of(lambda result: result.total_p99_ms), 2),
+        Column("p50 ms", answered(lambda result: result.total_p50_ms), 2),
+        Column("p99 ms", answered(lambda result: result.total_p99_ms), 2),
         Column("added p50 ms", added(lambda result: result.total_p50_ms), 2),
         FAILED,
     ),

@@ -304,8 +304,9 @@ static void work(struct conn *c) {
     }
 }
 
-/* Read all there is; false if the peer has gone and `c` with it. */
-static bool fill(struct conn *c) {
+/* Read all there is; false if the peer has gone and `c` with it. After a short read there is nothing, unless the end was
+   announced together with the bytes. */
+static bool fill(struct conn *c, bool ending) {
     while (c->have < IN_BYTES - 1) {
         size_t room = IN_BYTES - 1 - c->have;
         ssize_t n = get(c, c->in + c->have, room);
@@ -315,7 +316,7 @@ static bool fill(struct conn *c) {
             return false;
         }
         c->have += n;
-        if (!c->tls && (size_t)n < room) return true;
+        if (!c->tls && !ending && (size_t)n < room) return true;
     }
     return true;
 }
@@ -401,8 +402,9 @@ int main(int count, char **given) {
         int ready = epoll_wait(poller, events, EVENTS, waiting ? 1 : -1);
         for (int i = 0; i < ready; i++) {
             struct conn *c = events[i].data.ptr;
+            bool ending = events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
             if (!c) welcome(listener);
-            else if (!(events[i].events & EPOLLIN) || fill(c)) work(c);
+            else if (!(ending || events[i].events & EPOLLIN) || fill(c, ending)) work(c);
         }
         turn_wheel();
     }

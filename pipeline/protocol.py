@@ -13,7 +13,7 @@ from attrs import frozen
 from pipeline.values.events import Batch, Failed
 from pipeline.values.exchange import Exchange
 from pipeline.values.facts import Fact, Moved
-from pipeline.values.problems import Problem
+from pipeline.values.problems import Kind, Problem
 
 
 @frozen
@@ -74,7 +74,8 @@ def folding(
 ) -> Stage:
     """A stage that folds all batches and facts of an exchange into one value.
 
-    A batch is folded when the client has taken it. `close` is called exactly once, whoever hung up; it must not wait.
+    A batch is folded when the client has taken it. `close` is called exactly once, whoever hung up; it must not wait. An
+    exception, which is a bug, is folded as the failure that the client will be told.
     """
 
     def stage(inner: Service) -> Service:
@@ -93,6 +94,9 @@ def folding(
 
             try:
                 await inner(exchange, Wire(emit, tell))
+            except Exception:
+                state = step(state, Batch((Failed(Problem(Kind.INTERNAL)),)))
+                raise
             finally:
                 close(state)
 

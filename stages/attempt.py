@@ -21,8 +21,6 @@ from stages.moves import CallOptions
 
 # A refusal's body is read this far to be classified.
 REFUSAL_BYTES = 64 * 1024
-# The idle limit is moved at most this often, in seconds: a deadline per chunk would cost more than the chunk.
-REFRESH_S = 1.0
 
 
 @define(eq=False)
@@ -113,7 +111,6 @@ class Attempt:
         self._allow(scope, target.provider.timeout_s)
         state = codec.fresh(request)
         held: list[Batch] = []
-        refreshed = -math.inf
         while True:
             data = await reply.read()
             if isinstance(data, Problem):
@@ -132,14 +129,12 @@ class Attempt:
                     return
                 else:
                     continue
-            if ended:
-                scope.deadline = math.inf
-            elif (now := self.env.now()) - refreshed > REFRESH_S:
-                refreshed = now
-                self._idle(scope, now)
+            # While the client takes his time the upstream is not asked for more, so its silence is not counted.
+            scope.deadline = math.inf if ended else self._end_s()
             await self._hand_on(batch)
             if ended:
                 return
+            scope.deadline = min(self.env.now() + self.options.idle_timeout, self._end_s())
 
     def _named(self, batch: Batch) -> Batch:
         """The batch with the name that the target was asked by in its `Started`."""
@@ -176,9 +171,9 @@ class Attempt:
         """Let the phase that ends `limit_s` after the attempt's start take its time, but no more than the exchange has."""
         scope.deadline = min(self._started + limit_s, self.exchange.deadline)
 
-    def _idle(self, scope: trio.CancelScope, now: float) -> None:
-        end = min(self._started + self.options.stream_timeout, self.exchange.deadline)
-        scope.deadline = min(now + self.options.idle_timeout, end)
+    def _end_s(self) -> float:
+        """When even a steady stream is cut."""
+        return min(self._started + self.options.stream_timeout, self.exchange.deadline)
 
     def _late(self, request: ChatRequest | EmbedRequest) -> Problem:
         """Which limit has passed."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 from attrs import evolve, frozen
 
-from pipeline.names import Lists, Served, everything, who_serves
+from pipeline.names import Lists, Served, everything, rule_of, who_serves
 from pipeline.ports import Env
 from pipeline.protocol import Stage, before
 from pipeline.state.board import Snapshot
@@ -74,22 +74,35 @@ def plan_for(
     """The exchange with its plan, or why nobody can serve it."""
     request = exchange.request
     lists: Lists = {name: snapshot.provider(name).models for name in house.providers}
-    served = _preferred(
-        who_serves(request.model, house.providers, lists, house.models, house.patterns, house.allowed),
-        exchange,
-    )
+
+    def serving(name: str) -> Served | Problem:
+        served = who_serves(name, house.providers, lists, house.models, house.patterns, house.allowed)
+        return _preferred(served, exchange)
+
+    served = serving(request.model)
     if isinstance(served, Problem):
         return served
     if not served.targets:
         return Problem(Kind.UNKNOWN_MODEL, subject=request.model)
     needs = needs_of(request)
-    able = tuple(target for target in served.targets if lacking(target, needs) is None)
-    if not able:
-        return Problem(
-            Kind.UNSUPPORTED, subject=lacking(served.targets[0], needs), target=served.targets[0].name
+    first = served.targets[0]
+    if all(lacking(target, needs) for target in served.targets):
+        return Problem(Kind.UNSUPPORTED, subject=lacking(first, needs), target=first.name)
+    rule = rule_of(request.model, house.models)
+    groups = (served, *(serving(name) for name in (rule.fallback if rule else ())))
+    candidates = tuple(
+        candidate
+        for group in groups
+        if isinstance(group, Served)
+        for candidate in ranked(
+            tuple(target for target in group.targets if lacking(target, needs) is None),
+            snapshot,
+            options.strategy,
+            exchange.preference,
+            now,
         )
-    candidates = ranked(able, snapshot, options.strategy, exchange.preference, now)
-    kept = candidates if options.load_balancing else candidates[:1]
+    )
+    kept = tuple(dict.fromkeys(candidates)) if options.load_balancing else candidates[:1]
     return evolve(exchange, plan=Plan(kept, f"{options.strategy} ({served.why})"))
 
 

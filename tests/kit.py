@@ -108,8 +108,7 @@ async def _empty() -> bytes:
 
 
 def _encode(request: Any, target: Target) -> Encoded | Problem:
-    losses: Losses = request.extra.get("losses", ())
-    return Encoded(HttpRequest("POST", f"{target.provider.base_url}/{target.model}"), losses)
+    return Encoded(HttpRequest("POST", f"{target.provider.base_url}/{target.model}"))
 
 
 def _decode(state: Any, data: bytes) -> tuple[Any, Batch]:
@@ -163,6 +162,7 @@ class Stand:
     upstreams: dict[str, Scripted] = field(factory=dict)
     gates: dict[str, Gate] = field(factory=dict)
     options: dict[str, Any] = field(factory=dict)
+    losses: Losses = ()
 
     @property
     def env(self) -> Env:
@@ -178,11 +178,15 @@ class Stand:
             rolls=lambda n: (0.5,) * n,
             snapshot=lambda: self.board.snapshot,
             providers=providers,
-            codecs={"scripted": SCRIPTED},
+            codecs={"scripted": evolve(SCRIPTED, encode=self._encode)},
             transports=self.upstreams,
             gates=self.gates,
             keep=self.records.append,
         )
+
+    def _encode(self, request: Any, target: Target) -> Encoded | Problem:
+        encoded = _encode(request, target)
+        return evolve(encoded, losses=self.losses) if isinstance(encoded, Encoded) else encoded
 
     def held(self) -> int:
         return sum(gate.held for gate in self.gates.values())

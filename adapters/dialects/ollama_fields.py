@@ -204,6 +204,9 @@ def _option(options: Fields, name: str) -> Any:
         options.faults.note(f'option "{name}" must be of type {wanted}', name, status=500)
         return neutral
     if wanted == "integer":
+        if not abs(value) < 2**63:
+            options.faults.note(f'option "{name}" is out of range', name)
+            return neutral
         return int(value)
     return tuple(value) if isinstance(value, list) else value
 

@@ -13,7 +13,8 @@ from attrs import evolve, frozen
 
 from adapters.dialects.names import sent_name
 from adapters.dialects.ollama_refusals import JSON, Words, error_json, error_text
-from adapters.dialects.toolcalls import arguments_object, assembled
+from adapters.dialects.toolcalls import assembled
+from adapters.raw_json import object_of
 from pipeline.ports import Answer
 from pipeline.values.events import (
     Batch,
@@ -172,7 +173,7 @@ def _rendered(calls: Iterable[ToolCall]) -> Calls | None:
     """The calls with their arguments as objects; None where the text of one is none."""
     found = []
     for index, call in enumerate(calls):
-        arguments = arguments_object(call)
+        arguments = object_of(call.arguments)
         if arguments is None:
             return None
         found.append({"id": call.id, "function": {"index": index, "name": call.name, "arguments": arguments}})

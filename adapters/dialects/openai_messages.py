@@ -5,7 +5,8 @@ from typing import Any
 
 from adapters.dialects.fields import Fields
 from adapters.dialects.media import illegal_at, media_type
-from adapters.dialects.toolcalls import OpenCalls, arguments_object, made_id
+from adapters.dialects.toolcalls import OpenCalls, made_id
+from adapters.raw_json import object_of
 from pipeline.values.messages import Image, Message, Opaque, Part, Reasoning, Role, Text, ToolCall, ToolResult
 
 FORMAT = "openai.chat"
@@ -146,7 +147,7 @@ def _call(fields: Fields, function: Fields | None, call_id: str) -> ToolCall:
     name = _required(function, "name")
     given: Any = function.values.get("arguments")
     call = ToolCall(call_id, name, given if type(given) is str and given.strip() else "{}")
-    if not (given is None or type(given) is str) or arguments_object(call) is None:
+    if not (given is None or type(given) is str) or object_of(call.arguments) is None:
         place = function.at("arguments")
         function.faults.note(
             f"invalid tool call arguments: {place} must be the JSON text of an object", place

@@ -60,7 +60,6 @@ class Writing:
     stream: bool
     usage_asked: bool
     legacy: bool
-    choices: int
     verbatim: bool | None = None
     opening: bytes = b""
     spoken: frozenset[int] = frozenset()
@@ -83,7 +82,6 @@ def fresh(request: Request, exchange_id: str, epoch_s: float) -> Writing:
         stream=request.stream,
         usage_asked=bool(options and options.get("include_usage")),
         legacy=bool(body.get("functions")) and not body.get("tools"),
-        choices=chat.choices if chat else 1,
     )
 
 
@@ -209,7 +207,7 @@ def _fragment(state: Writing, event: ToolCallDelta) -> dict[str, Any]:
 def _close(state: Writing, finished: Finished, chunks: list[bytes]) -> Writing:
     """How each choice ended, the usage if it was asked for, and the end mark."""
     if not state.told:
-        for choice in range(max(state.choices, 1 + len(finished.others), 1 + max(state.spoken, default=0))):
+        for choice in range(max(1 + len(finished.others), 1 + max(state.spoken, default=0))):
             if choice not in state.spoken:
                 state = _say(state, choice, {"content": ""}, chunks)
             reason = _reason(finished, choice, choice in state.called, state.legacy)
@@ -253,7 +251,7 @@ def _whole(state: Writing, events: tuple[Event, ...]) -> dict[str, Any]:
     usage = next((event.usage for event in events if isinstance(event, UsageSeen)), None)
     finished = next((event for event in events if isinstance(event, Finished)), Finished("stop"))
     spoken = {choice for event in events if isinstance(choice := getattr(event, "choice", None), int)}
-    count = max(state.choices, 1 + len(finished.others), 1 + max(spoken, default=0))
+    count = max(1 + len(finished.others), 1 + max(spoken, default=0))
     return {
         **finished.extra.get(FORMAT, {}),
         "id": state.id,

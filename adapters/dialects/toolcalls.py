@@ -4,9 +4,7 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from itertools import chain
-from typing import Any
 
-import orjson
 from attrs import define, evolve, field
 
 from pipeline.values.events import ToolCallDelta
@@ -57,14 +55,3 @@ def assembled(fragments: Iterable[ToolCallDelta], choice: int = 0) -> tuple[Tool
         calls[fragment.index] = call
         texts.setdefault(fragment.index, []).append(fragment.arguments)
     return tuple(evolve(calls[index], arguments="".join(texts[index])) for index in sorted(calls))
-
-
-def arguments_object(call: ToolCall) -> dict[str, Any] | None:
-    """The arguments as an object; None where the text is not one. No text means no arguments."""
-    if not call.arguments.strip():
-        return {}
-    try:
-        value = orjson.loads(call.arguments)
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None

@@ -353,7 +353,7 @@ class Turn:
     def _rendered(self, status: int, headers: Any) -> bytes:
         """The head, with how the body's end will be known."""
         lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
-        sized = False
+        sized = self._chunked = False
         for name, value in headers:
             lines.append(b"%b: %b\r\n" % (name, value))
             lowered = name.lower()
@@ -374,4 +374,7 @@ class Turn:
         if self._close and b"connection: close\r\n" not in lines:
             lines.append(b"connection: close\r\n")
         lines.append(b"\r\n")
-        return b"".join(lines)
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) or b"\0" in head:
+            raise ValueError("a header holds a line end or a NUL")
+        return head

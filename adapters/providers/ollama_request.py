@@ -7,12 +7,11 @@ others are built from the canonical fields, and each field that has no place is 
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from adapters.providers.families import effort_of_budget
 from adapters.providers.http import post
 from adapters.providers.losses import Lost
 from adapters.providers.ollama_reply import CHAT, EMBED, EMBEDDINGS, FAMILY, GENERATE
+from adapters.raw_json import object_of
 from pipeline.ports import Encoded
 from pipeline.values.exchange import How
 from pipeline.values.messages import (
@@ -186,12 +185,9 @@ def _result(result: ToolResult) -> dict[str, Any]:
 
 def _call(call: ToolCall, lost: Lost) -> dict[str, Any]:
     """A call with its arguments as an object; what is none cannot be said, and an empty one stands for it."""
-    try:
-        arguments = orjson.loads(call.arguments or "{}")
-    except orjson.JSONDecodeError:
-        arguments = None
-    if not isinstance(arguments, dict):
-        arguments = {}
+    arguments = object_of(call.arguments)
+    if arguments is None:
+        arguments = object_of("")
         lost.add("messages.tool_calls.arguments", How.APPROXIMATED)
     return {"id": call.id, "function": {"name": call.name, "arguments": arguments}}
 

@@ -29,7 +29,7 @@ from pipeline.values.messages import (
     ToolChoice,
     ToolResult,
 )
-from pipeline.values.problems import Problem
+from pipeline.values.problems import Kind, Problem
 from pipeline.values.targets import Target
 
 PATHS: Mapping[str, str] = {CHAT: "/chat/completions", COMPLETIONS: "/completions", EMBEDDINGS: "/embeddings"}
@@ -49,14 +49,19 @@ def endpoint(request: ChatRequest | EmbedRequest, model: str) -> str:
     prompt = request.prompt
     if prompt is None:
         return CHAT
-    if prompt.raw or prompt.suffix is not None or only_completes(model):
+    if prompt.suffix is not None or only_completes(model) or (prompt.raw and not only_chats(model)):
         return COMPLETIONS
     asked = request.source.format if request.source else None
     return COMPLETIONS if asked == COMPLETIONS and not only_chats(model) else CHAT
 
 
 def encode(request: ChatRequest | EmbedRequest, target: Target) -> Encoded | Problem:
-    """`Codec.encode` of OpenAI."""
+    """`Codec.encode` of OpenAI. Problems: `unsupported` for a gap to be filled by a model that only talks."""
+    gap = (
+        isinstance(request, ChatRequest) and request.prompt is not None and request.prompt.suffix is not None
+    )
+    if gap and only_chats(target.model):
+        return Problem(Kind.UNSUPPORTED, subject="insert")
     body, lost = body_of(request, target)
     path = PATHS[endpoint(request, target.model)]
     return Encoded(http_of(request, target, path, body), lost.losses)
@@ -174,6 +179,8 @@ def _completions_body(request: ChatRequest, model: str, lost: Lost) -> dict[str,
 def _turns_of(prompt: Prompt, lost: Lost) -> tuple[Message, ...]:
     """A prompt as a conversation of one turn."""
     lost.drop(template=prompt.template or None, context=prompt.context)
+    if prompt.raw:
+        lost.add("raw", How.EMULATED)
     said = Message(Role.USER, (Text(prompt.text), *prompt.images))
     return (Message(Role.SYSTEM, (Text(prompt.system),)), said) if prompt.system else (said,)
 

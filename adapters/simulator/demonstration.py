@@ -11,10 +11,7 @@ from pipeline.values.events import TextDelta, ThinkingDelta, Usage
 from pipeline.values.messages import Tool
 
 NOTICE = "This is a demonstration: no AI model is behind it yet."
-NEXT = (
-    "For real answers set a key and start again: OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_API_KEY,"
-    " OPENROUTER_API_KEY, AZURE_API_KEY or the AWS_BEDROCK_ ones, or OLLAMA_BASE_URL for a local Ollama."
-)
+NEXT = "For real answers set OPENAI_API_KEY, or OLLAMA_BASE_URL for a local Ollama, and start again."
 THOUGHT = "The question came through. There is no model here to answer it, so I say that first, and then what to set."
 ECHO_WORDS = 20
 DIMENSIONS = 64

@@ -46,7 +46,7 @@ class ServerSettings:
     reload: bool = False
     data_dir: str = field(default="var", validator=_directory)
     origins: tuple[str, ...] = field(default=(), validator=_origins)
-    max_body_bytes: int = field(default=32 * 2**20, validator=ge(1))
+    max_body_bytes: int = field(default=32 * 2**20, validator=and_(ge(1), le(2**40)))
     health_interval_s: float = field(default=60.0, validator=gt(0))
     models_ttl_s: float = field(default=300.0, validator=gt(0))
     certfile: str = ""

@@ -13,7 +13,7 @@ from adapters.edge import Edge, data_plane, wishes
 from adapters.guard import HOP
 from adapters.lifecycle import Lifecycle
 from pipeline.values.events import Finished, Started, TextDelta
-from pipeline.values.exchange import Preference, Priority
+from pipeline.values.exchange import How, Loss, Preference, Priority
 from pipeline.values.problems import Kind, Problem
 from pipeline.wiring import build_stages, compose
 from stages import CATALOG
@@ -289,3 +289,32 @@ async def test_a_bug_is_an_error_of_the_protocol_and_nobody_elses_matter(autojum
     assert "Traceback" not in client.text
     assert "an exchange failed" in caplog.text
     assert stand.held() == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("a\r\nX-Evil: 1", id="a line end"),
+        pytest.param("a, b", id="what separates fields"),
+        pytest.param("ä\x00", id="no ASCII"),
+        pytest.param("x" * 100_000, id="very long"),
+    ],
+)
+async def test_what_the_client_named_cannot_harm_the_head(name, autojump_clock):
+    stand = Stand({"a": HELLO_SCRIPT}, losses=(Loss(name, How.DROPPED),) * 5000)
+    client = await Plane(stand).serve(asking())
+    assert client.status == 200
+    told = client.head["x-proxy-lossy"]
+    assert len(told) < 4000
+    assert told.isascii()
+    assert told.isprintable()
+    assert told.count(",") == 32
+    assert told.endswith("and 4968 more")
+
+
+async def test_a_bug_is_recorded_as_one(autojump_clock):
+    stand = Stand({"a": [(0, Started("m")), (0, Bomb())]})
+    await Plane(stand).serve(asking())
+    assert [(record.outcome, record.problem) for record in stand.records] == [
+        ("upstream_error", Kind.INTERNAL)
+    ]

@@ -194,6 +194,19 @@ async def test_a_steady_stream_outlives_the_idle_limit(autojump_clock):
     assert end(ear) == "stop"
 
 
+async def test_a_client_who_takes_his_time_is_not_the_upstreams_silence(autojump_clock):
+    class Slow(Ear):
+        async def emit(self, batch: Batch) -> None:
+            await trio.sleep(100)
+            await super().emit(batch)
+
+    stand = Stand({"a": [(0, Started("m")), (1, TextDelta("a")), (1, TextDelta("b")), (1, Finished("stop"))]})
+    ear = Slow(board=stand.board)
+    await pipeline(stand)(exchange(trio.current_time()), ear.wire)
+    assert end(ear) == "stop"
+    assert stand.records[0].outcome == "ok"
+
+
 async def test_nothing_reaches_the_client_before_the_first_content(autojump_clock):
     stand = Stand({"a": [(0, Started("m")), (5, TextDelta("Hi")), (5, Finished("stop"))]})
     ear = await played(stand)

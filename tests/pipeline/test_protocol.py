@@ -134,6 +134,10 @@ async def test_folding_closes_exactly_once_whenever_it_is_cancelled(moment, auto
     assert closed[0] in ((BEGUN, *REPLY[:taken]), (BEGUN, *REPLY[: taken + 1]))
 
 
+# What an exception is folded as.
+A_BUG = Batch((Failed(Problem(Kind.INTERNAL)),))
+
+
 async def test_folding_closes_when_the_inner_service_breaks(autojump_clock):
     closed = []
 
@@ -143,7 +147,7 @@ async def test_folding_closes_when_the_inner_service_breaks(autojump_clock):
 
     with pytest.raises(ZeroDivisionError):
         await kept(closed)(broken)(EXCHANGE, Ear().wire)
-    assert closed == [(BEGUN,)]
+    assert closed == [(BEGUN, A_BUG)]
 
 
 async def test_folding_does_not_count_what_the_client_could_not_take():
@@ -154,7 +158,7 @@ async def test_folding_does_not_count_what_the_client_could_not_take():
 
     with pytest.raises(trio.BrokenResourceError):
         await kept(closed)(upstream(pause_s=0))(EXCHANGE, Wire(emit, lambda fact: None))
-    assert closed == [(BEGUN,)]
+    assert closed == [(BEGUN, A_BUG)]
 
 
 class Place:

@@ -125,6 +125,16 @@ def test_the_preferred_provider_comes_first_and_the_rest_stays():
     ]
 
 
+def test_another_model_only_where_it_is_named_and_after_all_else():
+    rules = {**RULES, "shared": ModelRule(fallback=("llama3", "nobody"))}
+    house = House(PROVIDERS, rules, PATTERNS)
+    lists = {name: ProviderState(models=LISTS[name]) for name in LISTS}
+    planned = plan_for(
+        exchange(request=named("shared")), Snapshot(providers=lists), 0.0, RouteOptions(), house
+    )
+    assert names(planned) == ["local/Shared", "openai/shared", "local/llama3:latest"]
+
+
 def test_only_forbids_the_rest():
     assert names(plan(named("shared"), preference=Preference(("openai",), only=True))) == ["openai/shared"]
     refused = plan(named("llama3"), preference=Preference(("openai",), only=True))

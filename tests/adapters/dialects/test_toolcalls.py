@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.dialects.toolcalls import OpenCalls, arguments_object, assembled, made_id
+from adapters.dialects.toolcalls import OpenCalls, assembled, made_id
 from pipeline.values.events import ToolCallDelta
 from pipeline.values.messages import ToolCall
 
@@ -50,19 +50,3 @@ def test_fragments_become_calls():
         ToolCallDelta(0, arguments="1}"),
     ]
     assert assembled(fragments) == (ToolCall("a", "f", '{"x":1}'), ToolCall("b", "g", "{}"))
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", {}),
-        (" ", {}),
-        ('{"b":1,"a":2}', {"b": 1, "a": 2}),
-        ("{", None),
-        ("[1]", None),
-        ('"{}"', None),
-        ("null", None),
-    ],
-)
-def test_arguments(text, expected):
-    assert arguments_object(ToolCall("a", "f", text)) == expected

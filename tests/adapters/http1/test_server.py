@@ -354,6 +354,18 @@ async def test_a_bug_in_the_application_never_looks_like_an_answer(echo, caplog)
     assert b"Traceback" not in data
 
 
+async def test_a_header_with_a_line_end_is_never_sent(nursery, caplog):
+    async def splitting(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-a", b"b\r\nX-Evil: 1")]})
+        await send({"type": "http.response.body", "body": b"hi"})
+
+    house = House(splitting)
+    await nursery.start(house.run)
+    data = await talk(house.port, post("/x", b"", CLOSE))
+    assert answers(data)[0][0] == 500
+    assert b"X-Evil" not in data
+
+
 async def test_an_unread_body_ends_the_connection_but_not_the_answer(nursery):
     async def refusing(scope, receive, send):
         await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"2")]})

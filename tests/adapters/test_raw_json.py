@@ -1,0 +1,34 @@
+"""JSON text put into other JSON."""
+
+import json
+
+import orjson
+import pytest
+
+from adapters.raw_json import object_of
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", {}),
+        (" ", {}),
+        ('{"b":1,"a":2}', {"b": 1, "a": 2}),
+        ("{", None),
+        ("[1]", None),
+        ('"{}"', None),
+        ("null", None),
+    ],
+)
+def test_objects(text, expected):
+    found = object_of(text)
+    assert (None if found is None else orjson.loads(orjson.dumps(found))) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ['{"id":12345678901234567890123}', '{"id":\n12345678901234567890123}', '{"a":1.10}']
+)
+def test_no_digit_is_lost_and_all_is_one_line(text):
+    written = orjson.dumps({"x": object_of(text)}).decode()
+    assert "\n" not in written
+    assert json.loads(written)["x"] == json.loads(text)
