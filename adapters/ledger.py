@@ -68,7 +68,8 @@ class Ledger:
         self.requests += 1
         self.errors += record.outcome not in NO_ERROR
         self.recent.append(record)
-        requests_log.info("request", extra=log_fields(record))
+        if requests_log.isEnabledFor(logging.INFO):
+            requests_log.info("request", extra=log_fields(record))
         if self.store is None:
             return
         if len(self._waiting) >= self.waiting_limit:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, frozen
 
 from pipeline.ports import Env
 from pipeline.protocol import Stage, folding
@@ -18,14 +18,16 @@ class RecordOptions:
     """`[stage.record]` has no options."""
 
 
-@frozen
+@define(eq=False)
 class Draft:
-    """What is known of an exchange so far."""
+    """What is known of an exchange so far. It belongs to one exchange, and grows in place: a new one for each of the ten
+    things that are seen of a request would cost as much as all other stages.
+    """
 
     exchange: Exchange
     attempts: tuple[Attempt, ...] = ()
     losses: Losses = ()
-    usage: Usage = field(factory=Usage)
+    usage: Usage = Usage()
     queued_s: float = 0.0
     finished: bool = False
     problem: Problem | None = None
@@ -36,44 +38,40 @@ def drafted(draft: Draft, seen: Batch | Fact) -> Draft:
     """The draft with what was seen added. Most batches of a stream change nothing."""
     match seen:
         case Batch(events):
-            return (
-                _counted(draft, seen)
-                if events and isinstance(events[-1], UsageSeen | Finished | Failed)
-                else draft
-            )
+            if events and isinstance(events[-1], UsageSeen | Finished | Failed):
+                _count(draft, seen)
         case Admitted(waited_s):
-            return evolve(draft, queued_s=waited_s)
+            draft.queued_s = waited_s
         case Moved(_, exchange) if exchange.plan is not None:
-            return evolve(draft, strategy=exchange.plan.strategy)
+            draft.strategy = exchange.plan.strategy
         case AttemptStarted(number, target, at, losses):
-            return evolve(draft, attempts=(*draft.attempts, Attempt(number, target, at)), losses=losses)
+            draft.attempts = (*draft.attempts, Attempt(number, target, at))
+            draft.losses = losses
         case Connected(number, _, _, _, resolve_s, connect_s, tls_s):
-            return _attempt(draft, number, connected_s=resolve_s + connect_s + tls_s)
+            _change(draft, number, connected_s=resolve_s + connect_s + tls_s)
         case FirstToken(number, _, at):
-            return _attempt(draft, number, first=at, committed=True)
+            _change(draft, number, first=at, committed=True)
         case AttemptEnded(number, _, at, _, verdict, cancelled):
-            return _attempt(draft, number, ended=at, verdict=verdict, cancelled=cancelled)
-        case _:
-            return draft
+            _change(draft, number, ended=at, verdict=verdict, cancelled=cancelled)
+    return draft
 
 
-def _attempt(draft: Draft, number: int, **changes: Any) -> Draft:
-    """The draft with attempt `number` changed."""
-    attempts = draft.attempts
-    changed = (evolve(attempt, **changes) if attempt.number == number else attempt for attempt in attempts)
-    return evolve(draft, attempts=tuple(changed))
+def _change(draft: Draft, number: int, **changes: Any) -> None:
+    """Change attempt `number`."""
+    draft.attempts = tuple(
+        evolve(attempt, **changes) if attempt.number == number else attempt for attempt in draft.attempts
+    )
 
 
-def _counted(draft: Draft, batch: Batch) -> Draft:
+def _count(draft: Draft, batch: Batch) -> None:
     for event in batch.events:
         match event:
             case UsageSeen(usage):
-                draft = evolve(draft, usage=usage)
+                draft.usage = usage
             case Finished():
-                draft = evolve(draft, finished=True)
+                draft.finished = True
             case Failed(problem):
-                draft = evolve(draft, problem=problem)
-    return draft
+                draft.problem = problem
 
 
 def outcome_of(draft: Draft) -> Outcome:
