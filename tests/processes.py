@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -47,10 +48,16 @@ class Process:
     port: int
     log: Path
     process: subprocess.Popen[bytes] = field(repr=False)
+    certificate: str = ""
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"https://localhost:{self.port}" if self.certificate else f"http://127.0.0.1:{self.port}"
+
+    @property
+    def trust(self) -> ssl.SSLContext | bool:
+        """What a client has to be told so that it trusts this process."""
+        return ssl.create_default_context(cafile=self.certificate) if self.certificate else True
 
     @property
     def output(self) -> str:
@@ -58,8 +65,13 @@ class Process:
 
 
 @contextmanager
-def app(*arguments: str, config: str = "", port: int | None = None, **environment: str) -> Iterator[Process]:
-    """`python app.py` with `config` as its proxy.toml, in an empty folder, from the moment it accepts connections."""
+def app(
+    *arguments: str, config: str = "", port: int | None = None, hypercorn: bool = False, **environment: str
+) -> Iterator[Process]:
+    """`python app.py` with `config` as its proxy.toml, in an empty folder, from the moment it accepts connections.
+
+    `hypercorn`: by Hypercorn's own command in its place.
+    """
     chosen = port or free_port()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -69,8 +81,20 @@ def app(*arguments: str, config: str = "", port: int | None = None, **environmen
         log = home / "log"
         with log.open("wb") as out:
             command = [sys.executable, str(ROOT / "app.py"), *arguments]
+            if hypercorn:
+                env["PYTHONPATH"] = str(ROOT)
+                command = [
+                    sys.executable,
+                    "-m",
+                    "hypercorn",
+                    "-k",
+                    "trio",
+                    "-b",
+                    f"127.0.0.1:{chosen}",
+                    "app:app",
+                ]
             process = subprocess.Popen(command, env=env, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
-        running = Process(chosen, log, process)
+        running = Process(chosen, log, process, environment.get("TLS_CERTFILE", ""))
         try:
             _wait(running)
             yield running
@@ -104,10 +128,16 @@ def simulator() -> Iterator[Process]:
 
 @contextmanager
 def gateway(
-    upstream: Process, kind: str, config: str = CONFORMANCE_MODELS, **environment: str
+    upstream: Process,
+    kind: str,
+    config: str = CONFORMANCE_MODELS,
+    hypercorn: bool = False,
+    **environment: str,
 ) -> Iterator[Process]:
     """The proxy with `upstream` as its only provider, asked in the language of `kind`."""
     path = {"openai": "/openai/v1", "ollama": "/ollama"}[kind]
     named = {f"{kind.upper()}_BASE_URL": upstream.url + path, f"{kind.upper()}_API_KEY": "sim-key"}
-    with app(config=config if kind == "openai" else "", **named, **environment) as running:
+    with app(
+        config=config if kind == "openai" else "", hypercorn=hypercorn, **named, **environment
+    ) as running:
         yield running

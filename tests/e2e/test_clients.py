@@ -1,4 +1,4 @@
-"""Real client libraries, real sockets: ollama-python and openai-python at the proxy, over each kind of provider."""
+"""Real client libraries, real sockets: ollama-python and openai-python, over each kind of provider and way of serving."""
 
 import base64
 from collections.abc import Iterator
@@ -29,14 +29,17 @@ PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\0" * 16).decode()
 
 
 @pytest.fixture(scope="session")
-def ollama_client(gateway: Process) -> Iterator[ollama.Client]:
-    with ollama.Client(gateway.url) as client:
+def ollama_client(served: Process) -> Iterator[ollama.Client]:
+    with ollama.Client(served.url, verify=served.trust) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
-def openai_client(gateway: Process) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="x", max_retries=0) as client:
+def openai_client(served: Process) -> Iterator[openai.OpenAI]:
+    trusting = openai.DefaultHttpxClient(verify=served.trust)
+    with openai.OpenAI(
+        base_url=f"{served.url}/v1", api_key="x", max_retries=0, http_client=trusting
+    ) as client:
         yield client
 
 
