@@ -56,6 +56,7 @@ class Connections:
     own: bool = True
     idle_s: float = 75.0
     open: set[Hosted] = field(factory=set, init=False)
+    _empty: trio.Event = field(factory=trio.Event, init=False)
     _peers: Counter[str] = field(factory=Counter, init=False)
     _dates: Dates = field(factory=lambda: Dates(time.time), init=False)
 
@@ -63,6 +64,11 @@ class Connections:
         """Let every connection end: the idle ones now, the others after their answer."""
         for connection in tuple(self.open):
             connection.retire()
+
+    async def wait_closed(self) -> None:
+        """Until none is open."""
+        while self.open:
+            await self._empty.wait()
 
     def abort(self) -> None:
         """End every connection that stands still in a send; the others end by themselves when told to."""
@@ -91,6 +97,9 @@ class Connections:
             await connection.run()
         finally:
             self.open.discard(connection)
+            if not self.open:
+                self._empty.set()
+                self._empty = trio.Event()
             self._peers[peer] -= 1
             if not self._peers[peer]:
                 del self._peers[peer]

@@ -26,6 +26,8 @@ OLLAMA_PORT = 11434
 
 # How long the application may take to let go of what it holds: the ledger writes its last records.
 LIFESPAN_S = 10.0
+# What was accepted just before the listener closed has begun by then.
+ACCEPTED_S = 0.1
 
 
 class CannotListen(Exception):
@@ -147,7 +149,7 @@ async def _end_on_signal(
             lifecycle.begin_drain()
             stop.set()
             connections.retire()
-            await _idle(lifecycle, hurry, options.limit_s)
+            await _closed(connections, hurry, options.limit_s)
             await lifecycle.drain(hurry, 0.0, 0.0, options.flush_s)
         else:
             await lifecycle.drain(hurry, options.grace_s, options.limit_s, options.flush_s)
@@ -170,10 +172,11 @@ async def _either(one: Callable[[], Awaitable[Any]], other: Callable[[], Awaitab
         nursery.start_soon(first, other)
 
 
-async def _idle(lifecycle: Lifecycle, hurry: trio.Event, limit_s: float) -> None:
-    """Wait until nothing runs any more, not longer than `limit_s` and not past `hurry`."""
+async def _closed(connections: Connections, hurry: trio.Event, limit_s: float) -> None:
+    """Wait until every connection has had its answer, not longer than `limit_s` and not past `hurry`."""
+    await trio.sleep(ACCEPTED_S)
     with trio.move_on_after(limit_s):
-        await _either(lifecycle.wait_idle, hurry.wait)
+        await _either(connections.wait_closed, hurry.wait)
 
 
 def hypercorn_config(options: ServerOptions, sockets: Sequence[socket.socket]) -> Config:

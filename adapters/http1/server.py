@@ -32,6 +32,8 @@ AHEAD_BYTES = 64 * 1024
 # How often the end of a client is looked for who has sent more than we read ahead.
 HANG_UP_POLL_S = 0.03
 LINGER_S = 1.0
+# How long one who has just connected to a server that closes may take to ask.
+FRESH_S = 1.0
 LINGER_BYTES = 1024 * 1024
 # Linux: the peer has shut down its sending side, told also while unread bytes lie before it.
 POLLRDHUP = getattr(select, "POLLRDHUP", 0x2000)
@@ -93,6 +95,8 @@ class Connection:
     ending: Callable[[], bool] = never
     idle: bool = field(default=True, init=False)
     _retired: bool = field(default=False, init=False)
+    _served: bool = field(default=False, init=False)
+    _patience: trio.CancelScope | None = field(default=None, init=False)
     _requests: Requests = field(factory=Requests, init=False)
 
     async def run(self) -> None:
@@ -101,6 +105,7 @@ class Connection:
             while (request := await self._next()) is not None:
                 turn = Turn(self, request)
                 await turn.serve()
+                self._served = True
                 if turn.unanswered and self.fault is not None:
                     raise self.fault
                 if not turn.reusable:
@@ -117,8 +122,13 @@ class Connection:
         """Close after the request that is being served; at once if there is none."""
         self._retired = True
         # What has come by now is a request that was sent in good faith: it is read and answered first.
-        if self.idle and self.channel.quiet():
+        if not self.idle or not self.channel.quiet():
+            return
+        if self._served:
             self.channel.close()
+        elif self._patience is not None:
+            # Who has just connected is about to ask.
+            self._patience.deadline = min(self._patience.deadline, trio.current_time() + FRESH_S)
 
     def give_up(self) -> None:
         """Close, whatever is going on."""
@@ -151,10 +161,12 @@ class Connection:
         while not requests.ready:
             if requests.fault is not None:
                 raise requests.fault
-            if self.retiring:
+            if self.retiring and self._served:
                 return None
             self.idle = not requests.begun
-            with trio.move_on_after(self.limits.idle_s if self.idle else self.limits.head_s) as patience:
+            idle_s = FRESH_S if self.retiring else self.limits.idle_s
+            with trio.move_on_after(idle_s if self.idle else self.limits.head_s) as patience:
+                self._patience = patience
                 if self.idle:
                     if not await self.more():
                         return None

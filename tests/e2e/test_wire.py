@@ -147,10 +147,16 @@ def test_the_inputs_that_ended_servers(proxy):
     for turn in range(CRASHES):
         with connect() as client:
             client.sendall(inputs[turn % 2])
-    with connect() as client:
-        client.sendall(GOOD)
-        assert status_of(said(client)[0]) == 200
     assert running.process.poll() is None
+    end = time.monotonic() + 20
+    while (
+        True
+    ):  # so many at once reach the limit of connections of one address, for as long as they are worked off
+        with connect() as client:
+            client.sendall(GOOD)
+            if status_of(said(client)[0]) == 200:
+                break
+        assert time.monotonic() < end
 
 
 def descriptors(running: Process):
@@ -178,7 +184,7 @@ def test_many_requests_leave_nothing_behind(proxy):
                 while b'"done":true' not in data:
                     data += client.recv(65536)
 
-    ask(1200)
+    ask(max(1200, REQUESTS))
     before = descriptors(running), resident_kb(running)
     ask(REQUESTS)
     time.sleep(0.3)

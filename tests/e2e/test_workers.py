@@ -18,6 +18,7 @@ from tests import processes
 from tests.adapters.http1.upstream import certificate
 from tests.processes import Process
 
+RENEWALS = int(os.environ.get("RENEWALS", "4"))
 CHAT = {"model": "chat", "messages": [{"role": "user", "content": "hi"}], "stream": False}
 
 
@@ -115,10 +116,10 @@ def test_one_that_dies_is_followed_and_the_other_goes_on(two: Process):
     assert load.answers > 20
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(max(120, RENEWALS * 15))
 def test_replacing_workers_under_load_loses_no_request(two: Process):
     with Load(two.port) as load:
-        for turn in range(1, 5):
+        for turn in range(1, RENEWALS + 1):
             before = children(two)
             two.process.send_signal(signal.SIGHUP)
             wait_for(lambda turn=turn: ready(two) == 2 + 2 * turn, 30)
