@@ -44,6 +44,14 @@ def over_workers(simulator: Process) -> Iterator[Process]:
 
 
 @pytest.fixture(scope="session")
+def over_httpx(simulator: Process) -> Iterator[Process]:
+    """The proxy with its calls carried by httpx."""
+    config = processes.CONFORMANCE_MODELS + '[providers.openai]\ntransport = "httpx"\n'
+    with processes.gateway(simulator, "openai", config) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def over_tls(simulator: Process, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """The proxy in TLS."""
     cert, key = certificate(tmp_path_factory.mktemp("tls"))
@@ -51,7 +59,7 @@ def over_tls(simulator: Process, tmp_path_factory: pytest.TempPathFactory) -> It
         yield running
 
 
-@pytest.fixture(scope="session", params=["openai", "ollama", "hypercorn", "workers", "tls"])
+@pytest.fixture(scope="session", params=["openai", "ollama", "httpx", "hypercorn", "workers", "tls"])
 def served(request: pytest.FixtureRequest) -> Process:
     """The proxy over each kind of provider, and served in each way there is."""
     running: Process = request.getfixturevalue(f"over_{request.param}")
