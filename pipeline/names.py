@@ -6,6 +6,7 @@ One reading for all who ask: the stage that routes, the lists of models, and the
 import re
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from attrs import evolve, frozen
@@ -24,10 +25,34 @@ def resolve_facts(
     provider: str, model: str, listed: tuple[ModelFacts, ...] | None, rules: Mapping[str, ModelRule]
 ) -> ModelFacts:
     """What is known of `model` at `provider`: its own list, overlaid by `[models."provider/model"]` or `[models.model]`."""
-    wanted = canonical(model)
-    facts = next((entry for entry in listed or () if canonical(entry.name) == wanted), ModelFacts(model))
+    facts = by_name(listed).get(canonical(model)) or ModelFacts(model)
     rule = rule_of(f"{provider}/{facts.name}", rules) or rule_of(facts.name, rules)
     return facts if rule is None or rule.targets else overlaid(facts, rule)
+
+
+def by_name(listed: tuple[ModelFacts, ...] | None) -> Mapping[str, ModelFacts]:
+    """A provider's list by the names that are compared; the first of equal ones. Made once a list."""
+    return _indexed(_Same(listed)) if listed else {}
+
+
+class _Same:
+    """A list as the one object it is, so that finding it again does not read through it."""
+
+    __slots__ = ("listed",)
+
+    def __init__(self, listed: tuple[ModelFacts, ...]) -> None:
+        self.listed = listed
+
+    def __hash__(self) -> int:
+        return id(self.listed)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.listed is self.listed
+
+
+@lru_cache(maxsize=256)
+def _indexed(same: _Same) -> Mapping[str, ModelFacts]:
+    return {canonical(facts.name): facts for facts in reversed(same.listed)}
 
 
 def rule_of(name: str, rules: Mapping[str, ModelRule]) -> ModelRule | None:
@@ -124,7 +149,7 @@ def _serving(
     listed = tuple(
         target(provider, name.strip())
         for provider in providers.values()
-        if any(canonical(facts.name) == wanted for facts in lists.get(provider.name) or ())
+        if wanted in by_name(lists.get(provider.name))
     )
     if listed:
         return Served(listed, "listed")
