@@ -11,7 +11,7 @@ from pathlib import Path
 # Started by its path, Python looks for modules beside this file; all are named from the root.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from bench.command import main  # noqa: E402
+from bench.command import main  # noqa: E402  the path above must come first
 
 if __name__ == "__main__":
     sys.exit(main())
