@@ -42,6 +42,7 @@ from adapters.probes import ProbeOptions, watch_providers
 from adapters.providers import CODECS
 from adapters.reloading import reloading
 from adapters.serving import CannotListen, ServerOptions, bound, serve
+from adapters.silences import Silences
 from adapters.simulator.demo import DEMO_MODELS, DEMO_PROVIDER, demo_scenario, standard_scenario
 from adapters.simulator.server import simulator_app
 from adapters.simulator.transport import SimulatorTransport
@@ -138,17 +139,19 @@ class Assembled:
     board: Board
     ledger: Ledger
     lifecycle: Lifecycle
+    silences: Silences
     house: House
     application: App
 
     @asynccontextmanager
     async def living(self) -> AsyncIterator[None]:
-        """The loops of the house run for the block: probes and the ledger."""
+        """The loops of the house run for the block: probes, the ledger and signs of life."""
         server = self.config.server
         probes = ProbeOptions(interval_s=server.health_interval_s, models_ttl_s=server.models_ttl_s)
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.ledger.run)
+                nursery.start_soon(self.silences.run)
                 await nursery.start(watch_providers, self.env, self.board.tell, probes)
                 settle_memory()
                 yield
@@ -162,7 +165,7 @@ class Assembled:
 def assembled(config: Config) -> Assembled:
     """All parts of the house, from its configuration."""
     instance = secrets.token_hex(8)
-    board, lifecycle = Board(rolls), Lifecycle()
+    board, lifecycle, silences = Board(rolls), Lifecycle(), Silences()
     ledger = Ledger(SqliteStore(Path(config.server.data_dir) / "usage.db"))
     env = environment(config, board, ledger)
     services = services_of(config, env)
@@ -181,6 +184,7 @@ def assembled(config: Config) -> Assembled:
         services=services,
         providers=frozenset(env.providers),
         lifecycle=lifecycle,
+        silences=silences,
         now=trio.current_time,
         epoch=time.time,
         tell=board.tell,
@@ -196,7 +200,7 @@ def assembled(config: Config) -> Assembled:
         draining=lambda: lifecycle.draining,
     )
     application = guarded(data_plane(edge, control_plane(house)), guard)
-    return Assembled(config, env, board, ledger, lifecycle, house, application)
+    return Assembled(config, env, board, ledger, lifecycle, silences, house, application)
 
 
 def environment(config: Config, board: Board, ledger: Ledger) -> Env:

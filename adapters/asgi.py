@@ -12,6 +12,8 @@ RawHeaders: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 # Where the guard leaves a request's id in the scope.
 REQUEST_ID = "ollama_proxy.request_id"
+# Where our own server leaves a function that takes what is to be called when the client leaves.
+ON_LEAVE = "ollama_proxy.on_leave"
 
 
 async def send_whole(send: Send, status: int, headers: RawHeaders, body: bytes = b"") -> None:

@@ -1,7 +1,7 @@
 """The edge: the data plane, from the bytes of a model call to the bytes of its answer, as a plain ASGI function.
 
-An exchange runs inside the call of the ASGI function. Beside it one task waits for the client: if he leaves, the
-exchange is cancelled with all that was done for it; while nothing has come yet it keeps his connection alive.
+An exchange runs inside the call of the ASGI function, in one cancel scope. If the client leaves, it is cancelled with all
+that was done for it: our own server tells of it, under another one a task waits for it.
 """
 
 import logging
@@ -12,9 +12,10 @@ from typing import Any
 import trio
 from attrs import define, evolve, field, frozen
 
-from adapters.asgi import REQUEST_ID, App, Receive, Scope, Send
+from adapters.asgi import ON_LEAVE, REQUEST_ID, App, Receive, Scope, Send
 from adapters.guard import HOP
 from adapters.lifecycle import SHUTTING_DOWN, Lifecycle
+from adapters.silences import Silences
 from pipeline.ports import Answer, Dialect
 from pipeline.protocol import Service, Wire
 from pipeline.values.events import Batch, Failed, Finished
@@ -27,9 +28,10 @@ from pipeline.values.problems import Kind, Problem
 log = logging.getLogger("ollama_proxy.edge")
 
 BODY_TIMEOUT_S = 30.0
-KEEP_ALIVE_S = 15.0
 LAST_WORDS_S = 2.0
 TIMEOUT_LEAST_S, TIMEOUT_MOST_S = 0.1, 1800.0
+TOO_SLOW = Problem(Kind.TIMED_OUT, f"the request body did not arrive within {BODY_TIMEOUT_S:.0f} s")
+UNREAD = Problem(Kind.INTERNAL, "the proxy could not read this request; this is a fault of the proxy")
 HANDED_ON = (HOP, "traceparent", "tracestate")
 MOST_LOSSES, MOST_LETTERS = 32, 64
 LOSS_MARK = {How.DROPPED: "", How.APPROXIMATED: "~", How.EMULATED: "~"}
@@ -46,6 +48,7 @@ class Edge:
     services: Mapping[str, Service]
     providers: frozenset[str]
     lifecycle: Lifecycle
+    silences: Silences
     now: Callable[[], float]
     epoch: Callable[[], float]
     tell: Callable[[Fact], None]
@@ -68,77 +71,121 @@ def data_plane(edge: Edge, rest: App) -> App:
 
 
 async def serve(edge: Edge, dialect: Dialect, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer one model call."""
-    arrived = edge.now()
-    responder = Responder(edge, dialect, send, scope[REQUEST_ID], arrived, edge.epoch())
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    """Answer one model call, until it is over, the client leaves or the house closes."""
+    responder = Responder(edge, dialect, send, scope[REQUEST_ID], edge.now(), edge.epoch())
     if not edge.lifecycle.accepting:
         await responder.refuse(SHUTTING_DOWN)
         return
+    with edge.lifecycle.exchange() as running:
+        running.deadline = responder.arrived + BODY_TIMEOUT_S
+        with running:
+            exchange = await asked(edge, dialect, scope, receive, responder)
+            running.deadline = math.inf
+            if exchange is not None:
+                await run(edge, exchange, responder, running, scope, receive)
+        if not running.cancelled_caught or responder.left:
+            return
+        with trio.move_on_after(LAST_WORDS_S):
+            if edge.lifecycle.ended:
+                await responder.fail(SHUTTING_DOWN)
+            else:
+                await responder.refuse(TOO_SLOW, close=True)
+
+
+async def asked(
+    edge: Edge, dialect: Dialect, scope: Scope, receive: Receive, responder: "Responder"
+) -> Exchange | None:
+    """What the client asks for; None if he left, or was refused."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     body = await read_body(receive, headers, edge.max_body_bytes)
     if body is None:
-        return
+        return None
     if isinstance(body, Problem):
         await responder.refuse(body, close=True)
-        return
+        return None
     try:
         exchange = read_exchange(edge, dialect, HttpRequest("POST", scope["path"], headers, body), responder)
     except Exception:
         log.exception("reading a request failed", extra={"request_id": responder.id})
-        exchange = Problem(
-            Kind.INTERNAL, "the proxy could not read this request; this is a fault of the proxy"
-        )
+        exchange = UNREAD
     if isinstance(exchange, Problem):
         await responder.refuse(exchange)
-        return
-    await run(edge, exchange, responder, receive)
+        return None
+    return exchange
 
 
-async def run(edge: Edge, exchange: Exchange, responder: "Responder", receive: Receive) -> None:
-    """Run the exchange until it is over, the client leaves or the house closes."""
+async def run(
+    edge: Edge,
+    exchange: Exchange,
+    responder: "Responder",
+    running: trio.CancelScope,
+    scope: Scope,
+    receive: Receive,
+) -> None:
+    """Run the exchange; it is cancelled when the client leaves."""
     service = edge.services[exchange.request.operation]
-    with edge.lifecycle.exchange() as scope:
-        with scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(responder.watch, receive, nursery.cancel_scope)
-                await attend(service, exchange, responder)
-                nursery.cancel_scope.cancel()
-        if edge.lifecycle.ended and not responder.left:
-            with trio.move_on_after(LAST_WORDS_S):
-                await responder.fail(SHUTTING_DOWN)
+
+    def leave() -> None:
+        # Once the end is on its way, the client who then hangs up has had all he came for.
+        if not responder.over:
+            responder.left = True
+            running.cancel()
+
+    if (on_leave := scope.get(ON_LEAVE)) is not None:
+        on_leave(leave)
+        await attend(service, exchange, responder)
+        return
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch, receive, leave)
+        await attend(service, exchange, responder)
+        nursery.cancel_scope.cancel()
+
+
+async def watch(receive: Receive, leave: Callable[[], None]) -> None:
+    """Wait for the client to leave, where the server does not tell by itself."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    leave()
 
 
 async def attend(service: Service, exchange: Exchange, responder: "Responder") -> None:
     """Let the service answer. An exception is a bug: it is logged, leaves as an error, and no other exchange notices."""
+    silences = responder.edge.silences
+    if exchange.request.stream:
+        silences.begin(responder)
     try:
         await service(exchange, Wire(responder.emit, responder.tell))
         await responder.finish()
     except Exception:
         log.exception("an exchange failed", extra={"request_id": exchange.id})
         await responder.fail(Problem(Kind.INTERNAL, "the proxy failed; this is a fault of the proxy"))
+    finally:
+        silences.end(responder)
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], most: int) -> bytes | Problem | None:
     """The whole body, or why it is not taken; None if the client left."""
-    too_large = Problem(Kind.TOO_LARGE, f"the request body is larger than {most} bytes (MAX_BODY_BYTES)")
     declared = headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > most:
-        return too_large
+        return too_large(most)
     parts: list[bytes] = []
     size = 0
-    with trio.move_on_after(BODY_TIMEOUT_S):
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            part = message.get("body", b"")
-            size += len(part)
-            if size > most:
-                return too_large
-            parts.append(part)
-            if not message.get("more_body", False):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
-    return Problem(Kind.TIMED_OUT, f"the request body did not arrive within {BODY_TIMEOUT_S:.0f} s")
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        part = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            return too_large(most)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def too_large(most: int) -> Problem:
+    """Why a body of more than `most` bytes is not taken."""
+    return Problem(Kind.TOO_LARGE, f"the request body is larger than {most} bytes (MAX_BODY_BYTES)")
 
 
 def read_exchange(
@@ -260,6 +307,8 @@ class Responder:
     def tell(self, fact: Fact) -> None:
         """Hand a fact to the house, and keep what the reply's headers say of it."""
         self._told.see(fact)
+        if self._told.committed:
+            self.edge.silences.end(self)
         self.edge.tell(fact)
 
     async def emit(self, batch: Batch) -> None:
@@ -301,28 +350,9 @@ class Responder:
             )
         await self._answer(answer)
 
-    async def watch(self, receive: Receive, running: trio.CancelScope) -> None:
-        """Cancel the exchange when the client leaves; until then keep the connection alive while it is silent."""
-        while True:
-            with trio.move_on_after(KEEP_ALIVE_S):
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-                # Once the end is on its way, the client who then hangs up has had all he came for.
-                if not self.over:
-                    self.left = True
-                    running.cancel()
-                return
-            await self._keep_alive()
-
-    async def _keep_alive(self) -> None:
+    async def keep_alive(self) -> None:
         """A sign of life, but only before the first content: from then on the content is the sign."""
-        if (
-            self.over
-            or self._writing
-            or self._told.committed
-            or self.request is None
-            or not self.request.stream
-        ):
+        if self.over or self._writing or self._told.committed:
             return
         await self._head(self.dialect.head(self._state))
         self._state, data = self.dialect.keep_alive(self._state, self._elapsed())
@@ -371,18 +401,17 @@ class Told:
 
     def see(self, fact: Fact) -> None:
         """Keep what matters."""
-        match fact:
-            case Admitted(waited_s):
-                self._queued_s = waited_s
-            case AttemptStarted():
-                self._attempt = fact
-                self._failed = False
-            case FirstToken(after_s=after_s):
-                self.committed = True
-                self._waited_s += after_s
-            case AttemptEnded(after_s=after_s) if not self.committed:
-                self._waited_s += after_s
-                self._failed = True
+        if isinstance(fact, Admitted):
+            self._queued_s = fact.waited_s
+        elif isinstance(fact, AttemptStarted):
+            self._attempt = fact
+            self._failed = False
+        elif isinstance(fact, FirstToken):
+            self.committed = True
+            self._waited_s += fact.after_s
+        elif isinstance(fact, AttemptEnded) and not self.committed:
+            self._waited_s += fact.after_s
+            self._failed = True
 
     def headers(self, elapsed_s: float) -> list[tuple[bytes, bytes]]:
         """`X-Provider`, `X-Model` and the like, as far as they are known when the head is sent."""

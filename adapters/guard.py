@@ -8,6 +8,7 @@ is allowed. All deciding is pure and looks at the head of the request alone.
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 
 from attrs import field, frozen
@@ -17,9 +18,12 @@ from adapters.errors import error_body, json_type
 
 MOST_HEADERS = 100
 MOST_HEADER_BYTES = 32 * 1024
+# Clients name few hosts, each in every request: what was found of one is kept.
+MOST_HOSTS = 256
 
 # Sent with every call to an upstream; one that comes back to us with our own id has gone in a circle.
 HOP = "x-ollama-proxy-hop"
+HOP_NAME = HOP.encode()
 
 METHODS = b"GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS"
 STAINLESS = (
@@ -65,7 +69,7 @@ LOOKED_AT = frozenset(
         b"transfer-encoding",
         b"sec-fetch-site",
         b"x-request-id",
-        HOP.encode(),
+        HOP_NAME,
     }
 )
 
@@ -170,7 +174,10 @@ class EarlyAnswer:
 
 def early_answer(asked: Asked, guard: Guard) -> EarlyAnswer | None:
     """The answer the guards give themselves; None where the request may pass."""
-    return next((answer for check in CHECKS if (answer := check(asked, guard))), None)
+    for check in CHECKS:
+        if answer := check(asked, guard):
+            return answer
+    return None
 
 
 def _too_large(asked: Asked, guard: Guard) -> EarlyAnswer | None:
@@ -221,6 +228,7 @@ def _bad_host(asked: Asked, guard: Guard) -> EarlyAnswer | None:
     return None
 
 
+@lru_cache(maxsize=MOST_HOSTS)
 def is_our_host(header: str, names: frozenset[str]) -> bool:
     """Whether a Host header names this machine, as no page elsewhere can make a browser say."""
     host = re.sub(r":\d+$", "", header).strip("[]").lower()
@@ -234,8 +242,8 @@ def is_our_host(header: str, names: frozenset[str]) -> bool:
 
 
 def _own_echo(asked: Asked, guard: Guard) -> EarlyAnswer | None:
-    values = asked.headers.get(HOP.encode(), ())
-    if any(guard.instance.encode() in re.split(rb"[,\s]+", value) for value in values):
+    values = asked.headers.get(HOP_NAME)
+    if values and any(guard.instance.encode() in re.split(rb"[,\s]+", value) for value in values):
         text = (
             "this request came from this gateway itself: one of its providers has the gateway's own address"
         )
@@ -254,6 +262,8 @@ def is_cross_origin(asked: Asked) -> bool:
 
 def allowed_origin(asked: Asked, guard: Guard) -> bytes | None:
     """The foreign origin that may read the answer; None where there is none, or where it may not."""
+    if b"origin" not in asked.headers:
+        return None
     origin = asked.one(b"origin")
     if origin is None or not is_cross_origin(asked):
         return None
@@ -344,13 +354,14 @@ async def _guard_one(app: App, guard: Guard, scope: Scope, receive: Receive, sen
             message = {**message, "headers": _with_ours(message["headers"], added, asked, guard.draining())}
         await send(message)
 
-    await app({**scope, REQUEST_ID: own_id}, receive, send_with_ours)
+    scope[REQUEST_ID] = own_id
+    await app(scope, receive, send_with_ours)
 
 
 def _with_ours(
     headers: RawHeaders, added: RawHeaders, asked: Asked, close: bool
 ) -> list[tuple[bytes, bytes]]:
-    kept = [(name, value) for name, value in headers if name.lower() != b"x-request-id"]
+    kept = [line for line in headers if line[0].lower() != b"x-request-id"]
     kept.extend(added)
     # HTTP/2 has no such header; its connections end by a frame of their own.
     if close and asked.http_version.startswith("1"):

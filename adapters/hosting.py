@@ -20,6 +20,7 @@ from attrs import define, field
 
 from adapters.asgi import App
 from adapters.http1.channel import Plain
+from adapters.http1.hangups import HangUps
 from adapters.http1.server import Connection, Dates, Limits
 from adapters.hypercorn_guard import GuardedConnection
 
@@ -58,6 +59,7 @@ class Connections:
     open: set[Hosted] = field(factory=set, init=False)
     _empty: trio.Event = field(factory=trio.Event, init=False)
     _peers: Counter[str] = field(factory=Counter, init=False)
+    _hangups: HangUps | None = field(default=None, init=False)
     _dates: Dates = field(factory=lambda: Dates(time.time), init=False)
 
     def retire(self) -> None:
@@ -110,9 +112,22 @@ class Connections:
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self.stall_s * 1000))
         return Connection(
-            app, Plain(sock, self.stall_s), name_of(sock.getpeername), name_of(sock.getsockname),
+            app, Plain(sock, self.stall_s), self._watching(), name_of(sock.getpeername), name_of(sock.getsockname),
             Limits(idle_s=self.idle_s, stall_s=self.stall_s), self._dates, ending,
         )  # fmt: skip
+
+    def _watching(self) -> HangUps:
+        """Who tells of clients that hang up. It lives as long as the loop: the connections have no nursery of ours."""
+        if self._hangups is None:
+            self._hangups = HangUps()
+            trio.lowlevel.spawn_system_task(self._watch, self._hangups)
+        return self._hangups
+
+    async def _watch(self, hangups: HangUps) -> None:
+        try:
+            await hangups.run()
+        finally:
+            self._hangups = None
 
 
 def name_of(ask: Callable[[], Any]) -> tuple[str, int] | None:

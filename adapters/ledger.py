@@ -69,7 +69,7 @@ class Ledger:
         self.errors += record.outcome not in NO_ERROR
         self.recent.append(record)
         if requests_log.isEnabledFor(logging.INFO):
-            requests_log.info("request", extra=log_fields(record))
+            requests_log.handle(log_line(record))
         if self.store is None:
             return
         if len(self._waiting) >= self.waiting_limit:
@@ -152,6 +152,14 @@ class Ledger:
             log.warning("the ledger can be written again")
         self.writable = True
         return True
+
+
+def log_line(record: Record) -> logging.LogRecord:
+    """The log's line of a request."""
+    # Made here, as `info` would search the stack for who speaks, which costs a fifth of a line and is never shown.
+    return requests_log.makeRecord(
+        requests_log.name, logging.INFO, __file__, 0, "request", (), None, extra=log_fields(record)
+    )
 
 
 def log_fields(record: Record) -> Mapping[str, Any]:

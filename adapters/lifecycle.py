@@ -5,9 +5,9 @@ serving --signal--> draining --grace--> refusing --none runs, or the limit--> st
                     replies close       exchanges    is cancelled and tells its client
 """
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from types import TracebackType
 
 import trio
 from attrs import define, field
@@ -52,8 +52,7 @@ class Lifecycle:
         """Whether the exchanges that still ran were cancelled, each to tell its client why."""
         return self.state is State.STOPPING
 
-    @contextmanager
-    def exchange(self) -> Iterator[trio.CancelScope]:
+    def exchange(self) -> "Place":
         """A place among the running exchanges for the block, and the scope in which its work is to be done.
 
         The scope is handed out unentered: after it was cancelled the block still has to write its last frame, and until
@@ -65,17 +64,22 @@ class Lifecycle:
                 if scope.cancelled_caught and lifecycle.ended:
                     ...  # the error frame
         """
+        return Place(self)
+
+    def enter(self) -> trio.CancelScope:
+        """Take in one more exchange."""
         scope = trio.CancelScope()
         if self.ended:
             scope.cancel()
         self.exchanges.add(scope)
-        try:
-            yield scope
-        finally:
-            self.exchanges.discard(scope)
-            if not self.exchanges:
-                self._idle.set()
-                self._idle = trio.Event()
+        return scope
+
+    def leave(self, scope: trio.CancelScope) -> None:
+        """This exchange is over."""
+        self.exchanges.discard(scope)
+        if not self.exchanges:
+            self._idle.set()
+            self._idle = trio.Event()
 
     def begin_drain(self) -> None:
         """Readiness fails from now on, and replies close their connections; new model calls are still taken."""
@@ -104,6 +108,26 @@ class Lifecycle:
             scope.cancel()
         with trio.move_on_after(flush_s):
             await self.wait_idle()
+
+
+@define(eq=False)
+class Place:
+    """A place among the running exchanges, as a block."""
+
+    lifecycle: Lifecycle
+    _scope: trio.CancelScope | None = field(default=None, init=False)
+
+    def __enter__(self) -> trio.CancelScope:
+        """Take the place."""
+        self._scope = self.lifecycle.enter()
+        return self._scope
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give it back."""
+        assert self._scope is not None
+        self.lifecycle.leave(self._scope)
 
 
 async def _patiently(wait: Callable[[], Awaitable[None]], limit_s: float, hurry: trio.Event) -> None:

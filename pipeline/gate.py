@@ -6,8 +6,7 @@ the order of arrival; a cancelled or timed-out waiter leaves no trace.
 
 import math
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 
 import trio
 from attrs import define, field
@@ -36,22 +35,15 @@ class Gate:
         """Whether a permit could be had without waiting."""
         return self.held < self.limit and not self._waiters
 
-    @asynccontextmanager
-    async def hold(self, timeout_s: float = math.inf) -> AsyncIterator[float | Problem]:
-        """A permit for the block: the seconds waited for it, or why there is none.
+    def hold(self, timeout_s: float = math.inf) -> "Permit":
+        """A permit for an `async with` block: the seconds waited for it, or why there is none.
 
         Problems: `queue_full` at once, `queue_timeout` after `timeout_s`.
         """
-        waited = await self._enter(timeout_s)
-        if isinstance(waited, Problem):
-            yield waited
-            return
-        try:
-            yield waited
-        finally:
-            self._leave()
+        return Permit(self, timeout_s)
 
-    async def _enter(self, timeout_s: float) -> float | Problem:
+    async def enter(self, timeout_s: float) -> float | Problem:
+        """Take a place, which must be left again unless the answer is a problem."""
         if self.free:
             self.held += 1
             return 0.0
@@ -68,7 +60,7 @@ class Gate:
         except BaseException:
             # Cancelled just as the place was handed over: it goes on to the next.
             if self._waiters.pop(ticket, None) is None:
-                self._leave()
+                self.leave()
             raise
         if self._waiters.pop(ticket, None) is not None:
             return Problem(
@@ -78,10 +70,32 @@ class Gate:
             )
         return trio.current_time() - since
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Give the place to the first waiter, or free it."""
         if self._waiters and self.held <= self.limit:
             _, turn = self._waiters.popitem(last=False)
             turn.set()
         else:
             self.held -= 1
+
+
+@define(eq=False)
+class Permit:
+    """A place for the length of a block."""
+
+    gate: Gate
+    timeout_s: float
+    _held: bool = field(default=False, init=False)
+
+    async def __aenter__(self) -> float | Problem:
+        """Wait for the place."""
+        waited = await self.gate.enter(self.timeout_s)
+        self._held = not isinstance(waited, Problem)
+        return waited
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give it back."""
+        if self._held:
+            self.gate.leave()

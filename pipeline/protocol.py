@@ -2,6 +2,9 @@
 
 A service handles one exchange and returns when it is over; events go down its wire as they come. A stage wraps a
 service in another. So the lifetime of all that is done for an exchange is the indentation of one call.
+
+A lift that has nothing left to do once the inner service runs hands its awaitable on and does not wait for it: each
+wait in the chain would be gone through again at every chunk.
 """
 
 from collections.abc import Awaitable, Callable
@@ -37,13 +40,12 @@ def before(name: str, move: Callable[[Exchange], Exchange | Problem]) -> Stage:
     """A stage that rewrites the exchange before the call, or refuses it."""
 
     def stage(inner: Service) -> Service:
-        async def service(exchange: Exchange, wire: Wire) -> None:
+        def service(exchange: Exchange, wire: Wire) -> Awaitable[None]:
             moved = move(exchange)
             if isinstance(moved, Problem):
-                await wire.emit(Batch((Failed(moved),)))
-                return
+                return wire.emit(Batch((Failed(moved),)))
             wire.tell(Moved(name, moved))
-            await inner(moved, wire)
+            return inner(moved, wire)
 
         return service
 
@@ -54,38 +56,48 @@ def through(begin: Callable[[Exchange], Callable[[Batch], Batch]]) -> Stage:
     """A stage that changes batches on their way to the client. `begin` gives the function for one exchange."""
 
     def stage(inner: Service) -> Service:
-        async def service(exchange: Exchange, wire: Wire) -> None:
-            change = begin(exchange)
+        def service(exchange: Exchange, wire: Wire) -> Awaitable[None]:
+            change, onward = begin(exchange), wire.emit
 
-            async def emit(batch: Batch) -> None:
-                await wire.emit(change(batch))
+            def emit(batch: Batch) -> Awaitable[None]:
+                return onward(change(batch))
 
-            await inner(exchange, Wire(emit, wire.tell))
+            return inner(exchange, Wire(emit, wire.tell))
 
         return service
 
     return stage
 
 
+def always(batch: Batch) -> bool:
+    """Where every batch matters."""
+    return True
+
+
 def folding(
     begin: Callable[[Exchange], State],
     step: Callable[[State, Batch | Fact], State],
     close: Callable[[State], None],
+    matters: Callable[[Batch], bool] = always,
 ) -> Stage:
-    """A stage that folds all batches and facts of an exchange into one value.
+    """A stage that folds the batches and facts of an exchange into one value.
 
-    A batch is folded when the client has taken it. `close` is called exactly once, whoever hung up; it must not wait. An
-    exception, which is a bug, is folded as the failure that the client will be told.
+    A batch is folded when the client has taken it; those that do not matter pass without being waited for here.
+    `close` is called exactly once, whoever hung up; it must not wait. An exception, which is a bug, is folded as the
+    failure that the client will be told.
     """
 
     def stage(inner: Service) -> Service:
         async def service(exchange: Exchange, wire: Wire) -> None:
-            state = begin(exchange)
+            state, onward = begin(exchange), wire.emit
 
-            async def emit(batch: Batch) -> None:
+            async def fold(batch: Batch) -> None:
                 nonlocal state
-                await wire.emit(batch)
+                await onward(batch)
                 state = step(state, batch)
+
+            def emit(batch: Batch) -> Awaitable[None]:
+                return fold(batch) if matters(batch) else onward(batch)
 
             def tell(fact: Fact) -> None:
                 nonlocal state

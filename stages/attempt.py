@@ -15,6 +15,7 @@ from pipeline.protocol import Wire
 from pipeline.values.events import Batch, Event, Failed, Finished, Started, joined
 from pipeline.values.exchange import Candidate, Exchange, How, Losses
 from pipeline.values.facts import AttemptEnded, AttemptStarted, Connected, FirstToken
+from pipeline.values.http import HttpRequest
 from pipeline.values.messages import ChatRequest, EmbedRequest
 from pipeline.values.problems import Kind, Problem
 from stages.moves import CallOptions
@@ -36,52 +37,67 @@ class Attempt:
     problem: Problem | None = field(default=None, init=False)
     called: bool = field(default=False, init=False)
     committed: bool = field(default=False, init=False)
+    _encoded: Encoded | None = field(default=None, init=False)
     _ended: bool = field(default=False, init=False)
     _started: float = field(default=0.0, init=False)
 
     async def run(self) -> None:
         """Make the attempt; afterwards the fields say what became of it."""
-        target = self.candidate.target
-        request = self.exchange.request
-        assert isinstance(request, ChatRequest | EmbedRequest)
-        codec = self.env.codecs[target.provider.kind]
-        encoded = codec.encode(request, target)
-        if isinstance(encoded, Problem):
-            self._fail(encoded)
-            return
-        if self.exchange.strict and (lost := _lost(encoded.losses)):
-            self._fail(
-                Problem(Kind.LOSSY, f"no provider can be told all of this request; lost: {lost}", lost)
-            )
+        provider = self.candidate.target.provider
+        codec = self.env.codecs[provider.kind]
+        self._encode(codec)
+        if self.problem is not None:
             return
         patience_s = min(self.options.permit_timeout, max(0.0, self.exchange.deadline - self.env.now()))
-        async with self.env.gates[target.provider.name].hold(patience_s) as waited:
+        async with self.env.gates[provider.name].hold(patience_s) as waited:
             if isinstance(waited, Problem):
                 self._fail(Problem(Kind.LOCAL_LIMIT, waited.detail, retry_after=waited.retry_after))
                 return
-            await self._call(codec, encoded, request)
+            await self._call(codec)
 
-    async def _call(self, codec: Codec, encoded: Encoded, request: ChatRequest | EmbedRequest) -> None:
-        target = self.candidate.target
+    def _encode(self, codec: Codec) -> None:
+        """Make the request for the target, or find out why it cannot be made."""
+        encoded = codec.encode(self._request, self.candidate.target)
+        if isinstance(encoded, Problem):
+            self._fail(encoded)
+        elif self.exchange.strict and (lost := _lost(encoded.losses)):
+            self._fail(
+                Problem(Kind.LOSSY, f"no provider can be told all of this request; lost: {lost}", lost)
+            )
+        else:
+            self._encoded = encoded
+
+    def _signed(self, codec: Codec) -> HttpRequest:
+        """The request as it is sent. It is not kept: a stream of minutes has no use for it."""
+        assert self._encoded is not None
+        http, self._encoded = self._encoded.http.with_headers(self.exchange.forwarded), None
+        return codec.sign(http, self.candidate.target.provider.secret, self.env.epoch())
+
+    @property
+    def _request(self) -> ChatRequest | EmbedRequest:
+        request = self.exchange.request
+        assert isinstance(request, ChatRequest | EmbedRequest)
+        return request
+
+    async def _call(self, codec: Codec) -> None:
+        target, request = self.candidate.target, self._request
+        assert self._encoded is not None
         self.called = True
         self._started = self.env.now()
-        self.wire.tell(AttemptStarted(self.number, target.name, self._started, encoded.losses))
-        http = codec.sign(
-            encoded.http.with_headers(self.exchange.forwarded), target.provider.secret, self.env.epoch()
-        )
+        self.wire.tell(AttemptStarted(self.number, target.name, self._started, self._encoded.losses))
         transport = self.env.transports[target.provider.name]
         try:
             with trio.CancelScope() as scope:
                 self._allow(
                     scope, self.options.headers_timeout if request.stream else target.provider.timeout_s
                 )
-                async with transport.open(http) as reply:
+                async with transport.open(self._signed(codec)) as reply:
                     if isinstance(reply, Problem):
                         self._fail(reply)
                     elif not 200 <= reply.head.status < 300:
                         self._fail(codec.classify(reply.head, await _refusal(reply)))
                     else:
-                        await self._stream(codec, reply, request, scope)
+                        await self._stream(codec, reply, scope)
             if scope.cancelled_caught and not self._ended:
                 self._fail(self._late(request))
         finally:
@@ -89,27 +105,20 @@ class Attempt:
         if self.committed and self.problem is not None:
             await self.wire.emit(Batch((Failed(self.problem),)))
 
-    async def _stream(
-        self, codec: Codec, reply: Reply, request: ChatRequest | EmbedRequest, scope: trio.CancelScope
-    ) -> None:
+    async def _stream(self, codec: Codec, reply: Reply, scope: trio.CancelScope) -> None:
         """Read the reply to its end: what comes before the first content is held back, then all is handed on."""
         target = self.candidate.target
         if (link := reply.link) is not None:
+            now = self.env.now()
             self.wire.tell(
                 Connected(
-                    self.number,
-                    target.name,
-                    self.env.now(),
-                    link.reused,
-                    link.resolve_s,
-                    link.connect_s,
-                    link.tls_s,
+                    self.number, target.name, now, link.reused, link.resolve_s, link.connect_s, link.tls_s
                 )
             )
         if (quota := codec.quota(target.name, reply.head, self.env.now())) is not None:
             self.wire.tell(quota)
         self._allow(scope, target.provider.timeout_s)
-        state = codec.fresh(request)
+        state = codec.fresh(self._request)
         held: list[Batch] = []
         while True:
             data = await reply.read()

@@ -1,12 +1,11 @@
 """limit: how many exchanges run at once, and who waits how long for a place."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from attrs.validators import ge, gt
 
-from pipeline.gate import Gate
+from pipeline.gate import Gate, Permit
 from pipeline.ports import Env
 from pipeline.protocol import Stage, holding
 from pipeline.values.exchange import Exchange
@@ -32,19 +31,36 @@ def patience(exchange: Exchange, now: float, options: LimitOptions) -> float:
     return max(0.0, min(options.queue_timeout, exchange.deadline - now))
 
 
+@define(eq=False)
+class Place:
+    """An exchange's permit for the length of a block; none where its own time ran out while it waited."""
+
+    permit: Permit
+    deadline: float
+    env: Env
+
+    async def __aenter__(self) -> Fact | Problem:
+        """The fact of being admitted, or why not."""
+        waited = await self.permit.__aenter__()
+        if isinstance(waited, Problem):
+            return waited
+        if self.env.now() >= self.deadline:
+            return Problem(Kind.DEADLINE, "the request's own time ran out while it waited for a place")
+        return Admitted(waited)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the permit back."""
+        await self.permit.__aexit__(kind, error, trace)
+
+
 def build(options: LimitOptions, env: Env) -> Stage:
     """The stage. Its gate is the one place where exchanges wait for each other."""
     gate = Gate("the proxy", options.max_concurrent, options.queue_size)
 
-    @asynccontextmanager
-    async def hold(exchange: Exchange) -> AsyncIterator[Fact | Problem]:
-        async with gate.hold(patience(exchange, env.now(), options)) as waited:
-            if not isinstance(waited, Problem):
-                yield Admitted(waited)
-            elif env.now() >= exchange.deadline:
-                yield Problem(Kind.DEADLINE, "the request's own time ran out while it waited for a place")
-            else:
-                yield waited
+    def hold(exchange: Exchange) -> Place:
+        return Place(gate.hold(patience(exchange, env.now(), options)), exchange.deadline, env)
 
     return holding(hold)
 

@@ -119,7 +119,10 @@ def _other(plan: Plan, tries: tuple[Try, ...], free: Callable[[Candidate], bool]
 
 def _first_free(candidates: tuple[Candidate, ...], free: Callable[[Candidate], bool]) -> Candidate:
     """The first with a permit to give; the first of all where every one is busy, to be waited for."""
-    return next((candidate for candidate in candidates if free(candidate)), candidates[0])
+    for candidate in candidates:
+        if free(candidate):
+            return candidate
+    return candidates[0]
 
 
 def _verdict(tries: tuple[Try, ...]) -> Problem:

@@ -13,6 +13,11 @@ from pipeline.values.messages import ChatRequest, Request
 from pipeline.wiring import Entry
 
 
+def spelt_alike(rename: Mapping[str, str]) -> Mapping[str, str]:
+    """`rename` by the spelling under which names are compared."""
+    return {canonical(name): new for name, new in rename.items()}
+
+
 @frozen
 class NormalizeOptions:
     """`[stage.normalize]`.
@@ -21,7 +26,7 @@ class NormalizeOptions:
     answer may be longer, in tokens. `default_max_tokens`: the limit where the client gave none.
     """
 
-    rename: Mapping[str, str] = field(factory=dict)
+    rename: Mapping[str, str] = field(factory=dict, converter=spelt_alike)
     max_tokens: int | None = field(default=None, validator=optional(ge(1)))
     default_max_tokens: int | None = field(default=None, validator=optional(ge(1)))
 
@@ -45,10 +50,7 @@ def _limited(request: ChatRequest, options: NormalizeOptions) -> ChatRequest:
 
 def _renamed(request: Request, rename: Mapping[str, str]) -> Request:
     # The client's own JSON stays good: a codec puts the target's name in anyway.
-    if not rename:
-        return request
-    names = {canonical(name): new for name, new in rename.items()}
-    new = names.get(canonical(request.model))
+    new = rename.get(canonical(request.model)) if rename else None
     return request if new is None else evolve(request, model=new)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.state.board import Snapshot
+from pipeline.state.board import ProviderState, Snapshot, TargetState
 from pipeline.values.exchange import Candidate, Preference
 from pipeline.values.targets import Target
 
@@ -28,20 +28,26 @@ def ranked(
 ) -> tuple[Candidate, ...]:
     """All `targets` as candidates, in order: preferred providers, then healthy ones, then by score; ties by name."""
     score = SCORES[strategy]
+    wish = preference.providers
 
     def key(candidate: Candidate) -> tuple[Any, ...]:
         target = candidate.target
-        wish = preference.providers
         place = wish.index(target.provider.name) if target.provider.name in wish else len(wish)
         return (place, not _well(target, snapshot, now), candidate.score, target.name)
 
     candidates = [Candidate(target, score(target, snapshot), strategy) for target in targets]
-    return tuple(sorted(candidates, key=key))
+    if len(candidates) > 1:
+        candidates.sort(key=key)
+    return tuple(candidates)
 
 
 def _well(target: Target, snapshot: Snapshot, now: float) -> bool:
     """Whether nothing speaks against asking `target` first. The unwell are asked last, never not at all."""
     provider = snapshot.provider(target.provider.name)
-    states = (snapshot.target(target.name), provider)
-    resting = any(state.cooled_until > now or state.breaker.refuses(now) for state in states)
-    return provider.healthy is not False and not resting
+    if provider.healthy is False or _resting(provider, now):
+        return False
+    return not _resting(snapshot.target(target.name), now)
+
+
+def _resting(state: TargetState | ProviderState, now: float) -> bool:
+    return state.cooled_until > now or state.breaker.refuses(now)

@@ -1,15 +1,16 @@
 """record: one Record of each exchange, closed exactly once, whoever hung up."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import define, evolve, frozen
+from attrs import define, field, frozen
 
 from pipeline.ports import Env
 from pipeline.protocol import Stage, folding
 from pipeline.values.events import Batch, Failed, Finished, Usage, UsageSeen
 from pipeline.values.exchange import Attempt, Exchange, Losses, Record
 from pipeline.values.facts import Admitted, AttemptEnded, AttemptStarted, Connected, Fact, FirstToken, Moved
-from pipeline.values.problems import Outcome, Problem
+from pipeline.values.problems import Kind, Outcome, Problem
 from pipeline.wiring import Entry
 
 
@@ -19,13 +20,41 @@ class RecordOptions:
 
 
 @define(eq=False)
+class Trial:
+    """An attempt on its way to being one: what `Attempt` says, grown in place."""
+
+    number: int
+    target: str
+    started: float
+    ended: float | None = None
+    first: float | None = None
+    verdict: Kind | None = None
+    cancelled: bool = False
+    connected_s: float | None = None
+
+    def closed(self) -> Attempt:
+        """The attempt. What has a first content was committed by it."""
+        return Attempt(
+            self.number,
+            self.target,
+            self.started,
+            self.ended,
+            self.first,
+            self.verdict,
+            self.first is not None,
+            self.cancelled,
+            self.connected_s,
+        )
+
+
+@define(eq=False)
 class Draft:
-    """What is known of an exchange so far. It belongs to one exchange, and grows in place: a new one for each of the ten
-    things that are seen of a request would cost as much as all other stages.
+    """What is known of an exchange so far; `trials` by number. It belongs to one exchange, and grows in place: a new one
+    for each of the ten things that are seen of a request would cost as much as all other stages.
     """
 
     exchange: Exchange
-    attempts: tuple[Attempt, ...] = ()
+    trials: dict[int, Trial] = field(factory=dict)
     losses: Losses = ()
     usage: Usage = Usage()
     queued_s: float = 0.0
@@ -35,85 +64,117 @@ class Draft:
 
 
 def drafted(draft: Draft, seen: Batch | Fact) -> Draft:
-    """The draft with what was seen added. Most batches of a stream change nothing."""
-    match seen:
-        case Batch(events):
-            if events and isinstance(events[-1], UsageSeen | Finished | Failed):
-                _count(draft, seen)
-        case Admitted(waited_s):
-            draft.queued_s = waited_s
-        case Moved(_, exchange) if exchange.plan is not None:
-            draft.strategy = exchange.plan.strategy
-        case AttemptStarted(number, target, at, losses):
-            draft.attempts = (*draft.attempts, Attempt(number, target, at))
-            draft.losses = losses
-        case Connected(number, _, _, _, resolve_s, connect_s, tls_s):
-            _change(draft, number, connected_s=resolve_s + connect_s + tls_s)
-        case FirstToken(number, _, at):
-            _change(draft, number, first=at, committed=True)
-        case AttemptEnded(number, _, at, _, verdict, cancelled):
-            _change(draft, number, ended=at, verdict=verdict, cancelled=cancelled)
+    """The draft with what was seen added."""
+    add = SEEN.get(type(seen))
+    if add is not None:
+        add(draft, seen)
     return draft
 
 
-def _change(draft: Draft, number: int, **changes: Any) -> None:
-    """Change attempt `number`."""
-    draft.attempts = tuple(
-        evolve(attempt, **changes) if attempt.number == number else attempt for attempt in draft.attempts
-    )
+RECORDED = frozenset({UsageSeen, Finished, Failed})
 
 
-def _count(draft: Draft, batch: Batch) -> None:
-    for event in batch.events:
-        match event:
-            case UsageSeen(usage):
-                draft.usage = usage
-            case Finished():
-                draft.finished = True
-            case Failed(problem):
-                draft.problem = problem
+def counts(batch: Batch) -> bool:
+    """Whether a batch says anything that is recorded. Most batches of a stream do not."""
+    return bool(batch.events) and type(batch.events[-1]) in RECORDED
 
 
-def outcome_of(draft: Draft) -> Outcome:
+def _ending(draft: Draft, batch: Batch) -> None:
+    # Behind the usage nothing comes but the end.
+    for event in batch.events[-2:]:
+        if isinstance(event, UsageSeen):
+            draft.usage = event.usage
+        elif isinstance(event, Finished):
+            draft.finished = True
+        elif isinstance(event, Failed):
+            draft.problem = event.problem
+
+
+def _moved(draft: Draft, fact: Moved) -> None:
+    if fact.exchange.plan is not None:
+        draft.strategy = fact.exchange.plan.strategy
+
+
+def _admitted(draft: Draft, fact: Admitted) -> None:
+    draft.queued_s = fact.waited_s
+
+
+def _started(draft: Draft, fact: AttemptStarted) -> None:
+    draft.trials[fact.number] = Trial(fact.number, fact.target, fact.at)
+    draft.losses = fact.losses
+
+
+def _connected(draft: Draft, fact: Connected) -> None:
+    draft.trials[fact.number].connected_s = fact.resolve_s + fact.connect_s + fact.tls_s
+
+
+def _first(draft: Draft, fact: FirstToken) -> None:
+    draft.trials[fact.number].first = fact.at
+
+
+def _ended(draft: Draft, fact: AttemptEnded) -> None:
+    trial = draft.trials[fact.number]
+    trial.ended, trial.verdict, trial.cancelled = fact.at, fact.verdict, fact.cancelled
+
+
+SEEN: Mapping[type, Callable[[Draft, Any], None]] = {
+    Batch: _ending,
+    Moved: _moved,
+    Admitted: _admitted,
+    AttemptStarted: _started,
+    Connected: _connected,
+    FirstToken: _first,
+    AttemptEnded: _ended,
+}
+
+
+def outcome_of(draft: Draft, committed: bool) -> Outcome:
     """How the exchange ended; without an end of its own the client has left."""
-    committed = any(attempt.committed for attempt in draft.attempts)
     if draft.problem is not None:
         told = draft.problem.rule.outcome
         return "truncated" if committed and told == "upstream_error" else told
     return "ok" if draft.finished else "cancelled"
 
 
+def _served_by(attempts: tuple[Attempt, ...]) -> Attempt | None:
+    for attempt in attempts:
+        if attempt.committed:
+            return attempt
+    return None
+
+
 def closed(draft: Draft, now: float, epoch: float) -> Record:
     """The Record of an exchange that ended at `now` (monotonic) and `epoch` (wall clock)."""
-    exchange = draft.exchange
-    served = next((attempt for attempt in draft.attempts if attempt.committed), None)
-    outcome = outcome_of(draft)
-    status = 200 if draft.finished or served else draft.problem.http_status if draft.problem else None
+    exchange, problem = draft.exchange, draft.problem
+    request, arrived = exchange.request, exchange.arrived
+    attempts = tuple([trial.closed() for trial in draft.trials.values()])
+    served = _served_by(attempts)
+    status = 200 if draft.finished or served else problem.http_status if problem else None
     return Record(
         id=exchange.id,
-        at=epoch - (now - exchange.arrived),
+        at=epoch - (now - arrived),
         caller=exchange.caller.key,
         dialect=exchange.dialect,
-        operation=exchange.request.operation,
-        model=exchange.request.model,
-        stream=exchange.request.stream,
-        outcome=outcome,
-        problem=draft.problem.kind if draft.problem else None,
+        operation=request.operation,
+        model=request.model,
+        stream=request.stream,
+        outcome=outcome_of(draft, served is not None),
+        problem=problem.kind if problem else None,
         status=status,
         served=served.target if served else None,
-        attempts=draft.attempts,
+        attempts=attempts,
         losses=draft.losses,
         usage=draft.usage,
         queued_s=draft.queued_s,
-        ttft_s=served.first - exchange.arrived if served and served.first is not None else None,
-        duration_s=now - exchange.arrived,
+        ttft_s=served.first - arrived if served and served.first is not None else None,
+        duration_s=now - arrived,
         strategy=draft.strategy,
     )
 
 
 def build(options: RecordOptions, env: Env) -> Stage:
     """The stage."""
-    return folding(Draft, drafted, lambda draft: env.keep(closed(draft, env.now(), env.epoch())))
+    return folding(Draft, drafted, lambda draft: env.keep(closed(draft, env.now(), env.epoch())), counts)
 
 
 ENTRY = Entry(build, RecordOptions, side="reply", needs=("reply",))

@@ -1,23 +1,28 @@
 """route: who can serve the request, and in what order they are asked.
 
 Who can serve is decided by the model's name, then by what the request needs of the model; the strategy orders the rest.
+The first depends on the name, the providers' lists and the configuration alone, so it is found out once a name.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from operator import is_not
+from typing import Literal, Protocol
 
-from attrs import evolve, frozen
+from attrs import define, field, frozen
 
 from pipeline.names import Lists, Served, everything, rule_of, who_serves
 from pipeline.ports import Env
 from pipeline.protocol import Stage, before
 from pipeline.state.board import Snapshot
-from pipeline.values.exchange import Exchange, Plan
+from pipeline.values.exchange import Exchange, Plan, Preference
 from pipeline.values.messages import ChatRequest, EmbedRequest, Image, Request
 from pipeline.values.problems import Kind, Problem
-from pipeline.values.targets import Capability, ModelRule, Provider, Target
+from pipeline.values.targets import Capability, ModelFacts, ModelRule, Provider, Target
 from pipeline.wiring import Entry
 from stages.ranking import ranked
+
+MOST_NAMES = 1024
+LONGEST_NAME = 256
 
 
 @frozen
@@ -32,6 +37,14 @@ class RouteOptions:
     load_balancing: bool = True
 
 
+class Serving(Protocol):
+    """What knows who serves a name."""
+
+    def serving(self, name: str, snapshot: Snapshot) -> tuple[Served, ...]:
+        """Who serves `name`, then who serves each model that stands in for it; no target twice."""
+        ...
+
+
 @frozen
 class House:
     """What routing knows of the house, beside the snapshot."""
@@ -41,6 +54,49 @@ class House:
     patterns: Mapping[str, tuple[str, ...]]
     allowed: Callable[..., bool] = everything
 
+    def serving(self, name: str, snapshot: Snapshot) -> tuple[Served, ...]:
+        """Who serves `name`, then who serves each model that stands in for it; no target twice."""
+        lists: Lists = {provider: snapshot.provider(provider).models for provider in self.providers}
+        rule = rule_of(name, self.models)
+        known: set[Target] = set()
+        groups = []
+        for asked in (name, *(rule.fallback if rule else ())):
+            served = who_serves(asked, self.providers, lists, self.models, self.patterns, self.allowed)
+            new = tuple(target for target in dict.fromkeys(served.targets) if target not in known)
+            known.update(new)
+            groups.append(Served(new, served.why))
+        return tuple(groups)
+
+
+@define(eq=False)
+class Memory:
+    """A house with what it said of the names asked so far. It is forgotten when a provider tells another list."""
+
+    house: House
+    _lists: list[tuple[ModelFacts, ...] | None] = field(factory=list, init=False)
+    _found: dict[str, tuple[Served, ...]] = field(factory=dict, init=False)
+
+    def serving(self, name: str, snapshot: Snapshot) -> tuple[Served, ...]:
+        """What the house says."""
+        lists = [snapshot.provider(provider).models for provider in self.house.providers]
+        # Another list is another object; to compare what is in them would take longer than to ask the house.
+        if any(map(is_not, lists, self._lists)):
+            self._found.clear()
+        found = self._found.get(name)
+        if found is None:
+            found = self.house.serving(name, snapshot)
+            self._lists = lists
+            self._keep(name, found)
+        return found
+
+    def _keep(self, name: str, found: tuple[Served, ...]) -> None:
+        # Clients choose the names, so there may be any number of them, of any length.
+        if len(name) > LONGEST_NAME:
+            return
+        if len(self._found) >= MOST_NAMES:
+            self._found.clear()
+        self._found[name] = found
+
 
 def needs_of(request: Request) -> tuple[Capability, ...]:
     """The capabilities a model must have for this request, in the order their lack is told."""
@@ -48,16 +104,26 @@ def needs_of(request: Request) -> tuple[Capability, ...]:
         return ("embedding",)
     if not isinstance(request, ChatRequest):
         return ()
-    prompt = request.prompt
-    images = any(isinstance(part, Image) for message in request.messages for part in message.parts)
-    wanted: tuple[tuple[Capability, bool], ...] = (
-        ("thinking", request.thinking is not None and request.thinking.on),
-        ("completion", True),
-        ("tools", bool(request.tools)),
-        ("insert", prompt is not None and bool(prompt.suffix)),
-        ("vision", images or (prompt is not None and bool(prompt.images))),
-    )
-    return tuple(capability for capability, needed in wanted if needed)
+    needs: list[Capability] = ["completion"]
+    if request.thinking is not None and request.thinking.on:
+        needs.insert(0, "thinking")
+    if request.tools:
+        needs.append("tools")
+    if request.prompt is not None and request.prompt.suffix:
+        needs.append("insert")
+    if _shows_images(request):
+        needs.append("vision")
+    return tuple(needs)
+
+
+def _shows_images(request: ChatRequest) -> bool:
+    if request.prompt is not None and request.prompt.images:
+        return True
+    for message in request.messages:
+        for part in message.parts:
+            if isinstance(part, Image):
+                return True
+    return False
 
 
 def lacking(target: Target, needs: tuple[Capability, ...]) -> Capability | None:
@@ -69,66 +135,55 @@ def lacking(target: Target, needs: tuple[Capability, ...]) -> Capability | None:
 
 
 def plan_for(
-    exchange: Exchange, snapshot: Snapshot, now: float, options: RouteOptions, house: House
+    exchange: Exchange, snapshot: Snapshot, now: float, options: RouteOptions, house: Serving
 ) -> Exchange | Problem:
     """The exchange with its plan, or why nobody can serve it."""
-    request = exchange.request
-    lists: Lists = {name: snapshot.provider(name).models for name in house.providers}
-
-    def serving(name: str) -> Served | Problem:
-        served = who_serves(name, house.providers, lists, house.models, house.patterns, house.allowed)
-        return _preferred(served, exchange)
-
-    served = serving(request.model)
-    if isinstance(served, Problem):
-        return served
-    if not served.targets:
-        return Problem(Kind.UNKNOWN_MODEL, subject=request.model)
+    request, preference = exchange.request, exchange.preference
+    served, *others = house.serving(request.model, snapshot)
+    targets = _preferred(served.targets, preference)
+    if not targets:
+        return _nobody(request.model, served, preference)
     needs = needs_of(request)
-    first = served.targets[0]
-    if all(lacking(target, needs) for target in served.targets):
+    able = _able(targets, needs)
+    if not able:
+        first = targets[0]
         return Problem(Kind.UNSUPPORTED, subject=lacking(first, needs), target=first.name)
-    rule = rule_of(request.model, house.models)
-    groups = (served, *(serving(name) for name in (rule.fallback if rule else ())))
-    candidates = tuple(
-        candidate
-        for group in groups
-        if isinstance(group, Served)
-        for candidate in ranked(
-            tuple(target for target in group.targets if lacking(target, needs) is None),
-            snapshot,
-            options.strategy,
-            exchange.preference,
-            now,
-        )
-    )
-    kept = tuple(dict.fromkeys(candidates)) if options.load_balancing else candidates[:1]
-    return evolve(exchange, plan=Plan(kept, f"{options.strategy} ({served.why})"))
+    candidates = ranked(able, snapshot, options.strategy, preference, now)
+    for other in others:
+        able = _able(_preferred(other.targets, preference), needs)
+        candidates += ranked(able, snapshot, options.strategy, preference, now)
+    kept = candidates if options.load_balancing else candidates[:1]
+    return exchange.planned(Plan(kept, f"{options.strategy} ({served.why})"))
 
 
-def _preferred(served: Served, exchange: Exchange) -> Served | Problem:
-    """`served` narrowed to the preferred providers where the client forbade all others."""
-    preference = exchange.preference
+def _preferred(targets: tuple[Target, ...], preference: Preference) -> tuple[Target, ...]:
+    """`targets` narrowed to the preferred providers where the client forbade all others."""
     if not preference.only:
-        return served
-    targets = tuple(target for target in served.targets if target.provider.name in preference.providers)
-    if served.targets and not targets:
-        names = ", ".join(preference.providers)
-        return Problem(
-            Kind.UNKNOWN_MODEL,
-            f"none of the asked providers ({names}) serves this model",
-            exchange.request.model,
-        )
-    return evolve(served, targets=targets)
+        return targets
+    return tuple(target for target in targets if target.provider.name in preference.providers)
+
+
+def _able(targets: tuple[Target, ...], needs: tuple[Capability, ...]) -> tuple[Target, ...]:
+    return tuple([target for target in targets if lacking(target, needs) is None])
+
+
+def _nobody(model: str, served: Served, preference: Preference) -> Problem:
+    """Why there is nobody to ask: the model is served by none, or by none of those the client admits."""
+    if not served.targets:
+        return Problem(Kind.UNKNOWN_MODEL, subject=model)
+    names = ", ".join(preference.providers)
+    return Problem(
+        Kind.UNKNOWN_MODEL, f"none of the asked providers ({names}) serves this model", subject=model
+    )
 
 
 def build(options: RouteOptions, env: Env) -> Stage:
     """The stage."""
     patterns = {kind: codec.patterns for kind, codec in env.codecs.items()}
-    house = House(env.providers, env.models, patterns, env.allowed)
+    memory = Memory(House(env.providers, env.models, patterns, env.allowed))
 
     def move(exchange: Exchange) -> Exchange | Problem:
-        return plan_for(exchange, env.snapshot(), env.now(), options, house)
+        return plan_for(exchange, env.snapshot(), env.now(), options, memory)
 
     return before("route", move)
 

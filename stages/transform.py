@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from pipeline.ports import Env
 from pipeline.protocol import Stage, through
@@ -66,29 +66,40 @@ class Rewrite:
         self.output_bytes = 0
 
     def __call__(self, batch: Batch) -> Batch:
-        events: list[Event] = []
-        changed = False
+        """The batch as the client wishes it; most only bring content and are handed on as they are."""
+        size, content_alone = 0, True
         for event in batch.events:
-            match event:
-                case TextDelta(text) | ToolCallDelta(arguments=text):
-                    self.output_bytes += len(text)
-                case ThinkingDelta(text):
-                    self.output_bytes += len(text)
-                    if self.drop_thinking:
-                        changed = True
-                        continue
-                case Started():
-                    if self._goes_by_another_name(event):
-                        event = evolve(event, model=self.request.model)
-                        self.renamed = True
-                case UsageSeen():
-                    self.counted = True
-                case Finished() if self._must_count():
-                    # The bytes stay good: the estimate is the house's own, the upstream said nothing.
-                    events.append(UsageSeen(self._estimate()))
+            if isinstance(event, TextDelta):
+                size += len(event.text)
+            elif isinstance(event, ThinkingDelta):
+                size += len(event.text)
+                content_alone = content_alone and not self.drop_thinking
+            elif isinstance(event, ToolCallDelta):
+                size += len(event.arguments)
+            else:
+                content_alone = False
+        self.output_bytes += size
+        if not content_alone:
+            return self._rewritten(batch)
+        return Batch(batch.events) if self.renamed and batch.verbatim is not None else batch
+
+    def _rewritten(self, batch: Batch) -> Batch:
+        events: list[Event] = []
+        dropped = False
+        for event in batch.events:
+            if isinstance(event, ThinkingDelta) and self.drop_thinking:
+                dropped = True
+                continue
+            if isinstance(event, Started) and self._goes_by_another_name(event):
+                event = Started(self.request.model, event.id, event.asked)
+                self.renamed = True
+            elif isinstance(event, UsageSeen):
+                self.counted = True
+            elif isinstance(event, Finished) and self._must_count():
+                # The bytes stay good: the estimate is the house's own, the upstream said nothing.
+                events.append(UsageSeen(self._estimate()))
             events.append(event)
-        keep = batch.verbatim if not (changed or self.renamed) else None
-        return Batch(tuple(events), keep)
+        return Batch(tuple(events), None if dropped or self.renamed else batch.verbatim)
 
     def _goes_by_another_name(self, started: Started) -> bool:
         return started.asked is not None and started.asked != self.request.model

@@ -11,8 +11,8 @@ once and without waiting, so a cancelled call is seen by the provider and leaves
 
 import math
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
+from types import TracebackType
 from urllib.parse import urlsplit
 
 import trio
@@ -29,6 +29,7 @@ CONNECT_TIMEOUT_S = 5.0
 KEEP_ALIVE_S = 60.0
 REST_S = 0.02
 MOST_IDLE = 256
+MOST_FIRST_LINES = 256
 MOST_BODY_BYTES = 64 * 1024 * 1024
 
 CUT = Problem(Kind.STREAM_ERROR, "the connection to the provider broke in the middle of its answer")
@@ -92,19 +93,11 @@ class Http1Transport:
     context: ssl.SSLContext
     proxy: Proxy | None = None
     _idle: list[Connection] = field(factory=list, init=False)
+    _first_lines: dict[tuple[str, str], str | None] = field(factory=dict, init=False)
 
-    @asynccontextmanager
-    async def open(self, request: HttpRequest) -> AsyncIterator[Reply | Problem]:
+    def open(self, request: HttpRequest) -> "Call":
         """As the port says."""
-        connection = await self._answered(request)
-        if isinstance(connection, Problem):
-            yield connection
-            return
-        try:
-            yield self._reply(connection)
-            await self._rest(connection)
-        finally:
-            self._done(connection)
+        return Call(self, request)
 
     async def aclose(self) -> None:
         """Close what is idle; connections of running calls end with these."""
@@ -116,7 +109,7 @@ class Http1Transport:
         while self._idle:
             self._idle.pop().channel.close()
 
-    async def _answered(self, request: HttpRequest) -> Connection | Problem:
+    async def answered(self, request: HttpRequest) -> Connection | Problem:
         """A connection on which the head of the reply is here."""
         data = self._written(request)
         if data is None:
@@ -144,20 +137,7 @@ class Http1Transport:
             raise
         return connection
 
-    def _reply(self, connection: Connection) -> Reply | Problem:
-        head = connection.response.head
-        assert head is not None
-        if head.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-            return COMPRESSED
-        return Reply(head, connection.read, connection.link)
-
-    async def _rest(self, connection: Connection) -> None:
-        """Wait a moment for the end of a reply that has said all: often its last chunk is all that is missing."""
-        if not connection.response.complete:
-            with trio.move_on_after(REST_S):
-                await connection.read()
-
-    def _done(self, connection: Connection) -> None:
+    def done(self, connection: Connection) -> None:
         """Keep the connection if its reply has ended and it may serve again; else close it."""
         if connection.response.reusable and len(self._idle) < MOST_IDLE:
             connection.idle_since = trio.current_time()
@@ -194,17 +174,74 @@ class Http1Transport:
 
     def _written(self, request: HttpRequest) -> bytes | None:
         """The request as it goes over the wire; None if it is not for this origin."""
-        parts = urlsplit(request.url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        if (parts.scheme, parts.hostname, port) != (self.origin.scheme, self.origin.host, self.origin.port):
+        began = self._begun_with(request.method, request.url)
+        if began is None:
             return None
-        path = parts.path or "/"
-        target = f"{path}?{parts.query}" if parts.query else path
-        lines = [f"{request.method} {target} HTTP/1.1\r\nhost: {parts.netloc}"]
-        lines += [f"{name}: {value}" for name, value in request.headers.items()]
+        lines = [began, *[f"{name}: {value}" for name, value in request.headers.items()]]
         if request.body or request.method == "POST":
             lines.append(f"content-length: {len(request.body)}")
         return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + request.body
+
+    def _begun_with(self, method: str, url: str) -> str | None:
+        """The first two lines; None if it is not for this origin. Most calls have the same."""
+        key = (method, url)
+        if key not in self._first_lines:
+            if len(self._first_lines) >= MOST_FIRST_LINES:
+                self._first_lines.clear()
+            self._first_lines[key] = first_lines(self.origin, method, url)
+        return self._first_lines[key]
+
+
+def first_lines(origin: Origin, method: str, url: str) -> str | None:
+    """The request line and the host; None if the URL is not one of `origin`."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if (parts.scheme, parts.hostname, port) != (origin.scheme, origin.host, origin.port):
+        return None
+    path = parts.path or "/"
+    target = f"{path}?{parts.query}" if parts.query else path
+    return f"{method} {target} HTTP/1.1\r\nhost: {parts.netloc}"
+
+
+@define(eq=False)
+class Call:
+    """One call of a transport, for the length of a block."""
+
+    transport: Http1Transport
+    _request: HttpRequest | None
+    _connection: Connection | None = field(default=None, init=False)
+
+    async def __aenter__(self) -> Reply | Problem:
+        """Ask, and wait for the head of the reply."""
+        assert self._request is not None
+        request, self._request = self._request, None
+        answered = await self.transport.answered(request)
+        if isinstance(answered, Problem):
+            return answered
+        self._connection = answered
+        head = answered.response.head
+        assert head is not None
+        if head.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
+            return COMPRESSED
+        return Reply(head, answered.read, answered.link)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Keep the connection where the reply has ended; close it, without waiting, where the block was left early."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            if kind is None and not connection.response.complete:
+                await self._rest(connection)
+        finally:
+            self.transport.done(connection)
+
+    async def _rest(self, connection: Connection) -> None:
+        """Wait a moment for the end of a reply that has said all: often its last chunk is all that is missing."""
+        with trio.move_on_after(REST_S):
+            await connection.read()
 
 
 REUSED = Link(True, 0.0, 0.0, 0.0)

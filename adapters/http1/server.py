@@ -5,12 +5,12 @@
       v                    v                   v
     closed <---------------------------------------
 
-One request is served at a time, in order. While the application works, whoever waits in `receive` after the whole body
-watches the client: bytes that come are the next request and are kept, the end of the stream is the client leaving.
+One request is served at a time, in order. While the application works nothing is read: bytes that come are the next
+request and stay in the kernel, and it is the kernel that tells when the client hangs up.
 """
 
 import logging
-import select
+import math
 import socket
 from collections.abc import Callable
 from email.utils import formatdate
@@ -22,21 +22,17 @@ import orjson
 import trio
 from attrs import define, field, frozen
 
-from adapters.asgi import App, Message
+from adapters.asgi import ON_LEAVE, App, Message
 from adapters.http1.channel import Broken, Plain
+from adapters.http1.hangups import HangUps
 from adapters.http1.request import Refused, Request, Requests
 
 log = logging.getLogger("ollama_proxy.connection")
 
-AHEAD_BYTES = 64 * 1024
-# How often the end of a client is looked for who has sent more than we read ahead.
-HANG_UP_POLL_S = 0.03
 LINGER_S = 1.0
 # How long one who has just connected to a server that closes may take to ask.
 FRESH_S = 1.0
 LINGER_BYTES = 1024 * 1024
-# Linux: the peer has shut down its sending side, told also while unread bytes lie before it.
-POLLRDHUP = getattr(select, "POLLRDHUP", 0x2000)
 
 GONE: Message = {"type": "http.disconnect"}
 STATUS_LINES = {
@@ -84,39 +80,61 @@ def never() -> bool:
 
 @define(eq=False)
 class Connection:
-    """One connection. `peer` and `own` are (address, port) as ASGI names them; `ending`: whether the server closes."""
+    """One connection. `peer` and `own` are (address, port) as ASGI names them; `ending`: whether the server closes.
+
+    One cancel scope holds the limits of time between requests: its deadline is moved, and taken off while one is served.
+    """
 
     app: App
     channel: Plain
+    hangups: HangUps
     peer: tuple[str, int] | None
     own: tuple[str, int] | None
     limits: Limits
     dates: Dates
     ending: Callable[[], bool] = never
     idle: bool = field(default=True, init=False)
+    hung_up: bool = field(default=False, init=False)
+    _turn: "Turn | None" = field(default=None, init=False)
     _retired: bool = field(default=False, init=False)
     _served: bool = field(default=False, init=False)
-    _patience: trio.CancelScope | None = field(default=None, init=False)
+    _patience: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _requests: Requests = field(factory=Requests, init=False)
 
     async def run(self) -> None:
         """Serve until either side has had enough."""
+        self.hangups.watch(self.channel.sock, self.left)
         try:
-            while (request := await self._next()) is not None:
-                turn = Turn(self, request)
-                await turn.serve()
-                self._served = True
-                if turn.unanswered and self.fault is not None:
-                    raise self.fault
-                if not turn.reusable:
-                    await self._linger(request)
-                    return
+            with self._patience:
+                await self._serve_all()
+            if self._patience.cancelled_caught and self._requests.begun:
+                await self._refuse(Refused(408, "the head of the request did not arrive in time"))
         except Refused as refusal:
             await self._refuse(refusal)
         except Broken:
             pass
         finally:
+            self.hangups.forget(self.channel.sock)
             self.channel.close()
+
+    async def _serve_all(self) -> None:
+        """One request after the other. Raises Refused, Broken."""
+        while (request := await self._next()) is not None:
+            self._turn = turn = Turn(self, request)
+            await turn.serve()
+            self._turn = None
+            self._served = True
+            if turn.unanswered and self.fault is not None:
+                raise self.fault
+            if not turn.reusable:
+                await self._linger(request)
+                return
+
+    def left(self) -> None:
+        """The client has hung up, or takes nothing more: what is being done for it can end."""
+        self.hung_up = True
+        if self._turn is not None:
+            self._turn.left()
 
     def retire(self) -> None:
         """Close after the request that is being served; at once if there is none."""
@@ -126,7 +144,7 @@ class Connection:
             return
         if self._served:
             self.channel.close()
-        elif self._patience is not None:
+        else:
             # Who has just connected is about to ask.
             self._patience.deadline = min(self._patience.deadline, trio.current_time() + FRESH_S)
 
@@ -156,29 +174,23 @@ class Connection:
         return self._requests.fault
 
     async def _next(self) -> Request | None:
-        """The next request, None if there is none."""
-        requests = self._requests
+        """The next request, None if there is none. Raises Refused, Broken."""
+        requests, limits = self._requests, self.limits
         while not requests.ready:
             if requests.fault is not None:
                 raise requests.fault
             if self.retiring and self._served:
                 return None
-            self.idle = not requests.begun
-            idle_s = FRESH_S if self.retiring else self.limits.idle_s
-            with trio.move_on_after(idle_s if self.idle else self.limits.head_s) as patience:
-                self._patience = patience
-                if self.idle:
-                    if not await self.more():
-                        return None
-                    continue
-                while requests.begun and not requests.ready and requests.fault is None:
-                    if not await self.more():
-                        return None
-            if patience.cancelled_caught:
-                if requests.begun:
-                    raise Refused(408, "the head of the request did not arrive in time")
+            if not requests.begun:
+                self.idle = True
+                self._patience.deadline = trio.current_time() + (FRESH_S if self.retiring else limits.idle_s)
+            elif self.idle or self._patience.deadline == math.inf:
+                self.idle = False
+                self._patience.deadline = trio.current_time() + limits.head_s
+            if not await self.more():
                 return None
         self.idle = False
+        self._patience.deadline = math.inf
         return requests.ready.popleft()
 
     async def _refuse(self, refusal: Refused) -> None:
@@ -196,7 +208,7 @@ class Connection:
 
     async def _linger(self, request: Request) -> None:
         """Let the client read the answer: closing on bytes that nobody read would cut it off."""
-        if not request.complete:
+        if not request.complete or not self.channel.quiet():
             await self._discard()
 
     async def _discard(self) -> None:
@@ -219,6 +231,8 @@ class Turn:
         self.request = request
         self.gone = False
         self.over = False
+        self._told: Callable[[], None] | None = None
+        self._waiting: trio.Event | None = None
         self._given = False
         self._body_began = -1.0
         self._body_bytes = 0
@@ -244,7 +258,7 @@ class Turn:
             await self.connection.app(self._scope(), self.receive, self.send)
         except Exception:
             log.exception("the application failed")
-        if self.over or self.gone or self.connection.fault is not None:
+        if self.over or self.gone or self.connection.hung_up or self.connection.fault is not None:
             return
         if self._begun:
             # A reply that broke off must not look like one that ended: no last chunk.
@@ -274,6 +288,7 @@ class Turn:
             "server": connection.own,
             "state": {},
             "extensions": {},
+            ON_LEAVE: self.on_leave,
         }
 
     async def receive(self) -> Message:
@@ -310,28 +325,26 @@ class Turn:
             connection.refuse(Refused(408, "the body of the request did not arrive in time"))
             raise Broken
 
-    async def _until_gone(self) -> None:
-        connection = self.connection
-        ahead = 0
-        try:
-            while not (self.gone or self.over):
-                if ahead >= AHEAD_BYTES:
-                    await self._until_hung_up()
-                    break
-                came = await connection.more()
-                if not came:
-                    break
-                ahead += came
-        except Broken:
-            pass
-        self.gone = self.gone or not self.over
+    def on_leave(self, told: Callable[[], None]) -> None:
+        """Call `told` when the client leaves; at once if it has left already."""
+        if self.connection.hung_up:
+            told()
+        else:
+            self._told = told
 
-    async def _until_hung_up(self) -> None:
-        """Wait for the end of a client who has sent more than we read ahead."""
-        poll = select.poll()
-        poll.register(self.connection.channel.sock, POLLRDHUP)
-        while not (self.gone or self.over or poll.poll(0)):  # noqa: ASYNC110  the kernel tells of it in no other way
-            await trio.sleep(HANG_UP_POLL_S)
+    def left(self) -> None:
+        """Tell of it that the client has left, unless it has had all it came for. It may still read what is sent."""
+        if self.over:
+            return
+        if self._told is not None:
+            self._told()
+        if self._waiting is not None:
+            self._waiting.set()
+
+    async def _until_gone(self) -> None:
+        if not (self.connection.hung_up or self.over):
+            self._waiting = trio.Event()
+            await self._waiting.wait()
 
     async def send(self, message: Message) -> None:
         """A head, held back until there is something to go with it, or a piece of the body."""
@@ -346,13 +359,16 @@ class Turn:
         if self._head is not None:
             data, self._head, self._begun = self._head + data, None, True
         self.over = not more
+        if self.over and self._waiting is not None:
+            self._waiting.set()
         if not data:
             return
         try:
             await self.connection.channel.send(data)
         except Broken:
             self.gone = True
-            self.connection.channel.close()  # whoever watches the client wakes by it
+            self.connection.channel.close()
+            self.connection.left()
 
     def _framed(self, body: bytes, more: bool) -> bytes:
         if self._bodiless:

@@ -156,35 +156,72 @@ def _idle(state: TargetState, now: float) -> bool:
     return quiet and not state.in_flight and state.breaker.mode == "closed" and state.cooled_until <= now
 
 
+# What every attempt changes is built field by field, in the order of its class: `attrs.evolve` would look up each name
+# again, and be the dearest part of these steps. The rare facts use it.
+
+
 def _started(snapshot: Snapshot, fact: AttemptStarted, options: BreakerOptions) -> Snapshot:
-    target, name = snapshot.target(fact.target), provider_of(fact.target)
-    provider = snapshot.provider(name)
-    target = attrs.evolve(
-        target,
-        in_flight=target.in_flight + 1,
-        started=target.started + 1,
-        last_used=fact.at,
-        breaker=target.breaker.admit(fact.at, options)[0],
+    name, now = provider_of(fact.target), fact.at
+    target, provider = snapshot.target(fact.target), snapshot.provider(name)
+    target = TargetState(
+        target.in_flight + 1,
+        target.latency,
+        target.ttft,
+        _entered(target.breaker, now, options),
+        target.started + 1,
+        target.succeeded,
+        target.failed,
+        target.last_verdict,
+        now,
+        target.cooled_until,
+        target.cool_downs,
+        target.quota,
     )
-    provider = attrs.evolve(
-        provider, in_flight=provider.in_flight + 1, breaker=provider.breaker.admit(fact.at, options)[0]
+    provider = ProviderState(
+        provider.healthy,
+        provider.checked_at,
+        provider.problem,
+        provider.in_flight + 1,
+        provider.models,
+        provider.listed_at,
+        provider.failures,
+        provider.successes,
+        provider.served_at,
+        _entered(provider.breaker, now, options),
+        provider.cooled_until,
+        provider.cool_downs,
     )
     return Snapshot(
-        _with_target(snapshot, fact.target, target, fact.at),
+        _with_target(snapshot, fact.target, target, now),
         {**snapshot.providers, name: provider},
-        snapshot.retries.started(name, extra=fact.number > 1, again=fact.again, now=fact.at),
+        snapshot.retries.started(name, fact.number > 1, fact.again, now),
     )
+
+
+def _entered(breaker: Breaker, now: float, options: BreakerOptions) -> Breaker:
+    """The breaker after a call that goes whatever it is told. A closed one keeps nothing of it."""
+    return breaker if breaker.mode == "closed" else breaker.admit(now, options)[0]
 
 
 def _first_token(snapshot: Snapshot, fact: FirstToken, options: BreakerOptions) -> Snapshot:
-    target = snapshot.target(fact.target)
+    target, now = snapshot.target(fact.target), fact.at
     generation = _generation(target.breaker, fact)
-    target = attrs.evolve(
-        target,
-        ttft=target.ttft.seen(fact.after_s, fact.at),
-        breaker=target.breaker.delayed(fact.after_s, fact.at, generation, options),
+    target = TargetState(
+        target.in_flight,
+        target.latency,
+        target.ttft.seen(fact.after_s, now),
+        target.breaker.delayed(fact.after_s, now, generation, options),
+        target.started,
+        target.succeeded,
+        target.failed,
+        target.last_verdict,
+        target.last_used,
+        target.cooled_until,
+        target.cool_downs,
+        target.quota,
     )
-    return attrs.evolve(snapshot, targets=_with_target(snapshot, fact.target, target, fact.at))
+    targets = _with_target(snapshot, fact.target, target, now)
+    return Snapshot(targets, snapshot.providers, snapshot.retries)
 
 
 def _generation(breaker: Breaker, fact: FirstToken | AttemptEnded) -> int:
@@ -199,19 +236,20 @@ def _ended(snapshot: Snapshot, fact: AttemptEnded, roll: float, options: Breaker
         signal = "neutral"
     name, target = provider_of(fact.target), snapshot.target(fact.target)
     latency, ttft = _durations(target, fact, signal)
-    rest = _rested(Rest(target.cooled_until, target.cool_downs), fact, signal, roll)
-    target = attrs.evolve(
-        target,
-        in_flight=max(0, target.in_flight - 1),
-        latency=latency,
-        ttft=ttft,
-        breaker=_recorded(target.breaker, signal, fact, roll, options),
-        succeeded=target.succeeded + (signal == "ok"),
-        failed=target.failed + (fact.verdict is not None and not fact.cancelled),
-        last_verdict=target.last_verdict if fact.cancelled else fact.verdict,
-        last_used=fact.at,
-        cooled_until=rest.until,
-        cool_downs=rest.times,
+    cooled_until, cool_downs = _rested(target, fact, signal, roll)
+    target = TargetState(
+        target.in_flight - 1 if target.in_flight else 0,
+        latency,
+        ttft,
+        _recorded(target.breaker, signal, fact, roll, options),
+        target.started,
+        target.succeeded + (signal == "ok"),
+        target.failed + (fact.verdict is not None and not fact.cancelled),
+        target.last_verdict if fact.cancelled else fact.verdict,
+        fact.at,
+        cooled_until,
+        cool_downs,
+        target.quota,
     )
     targets = _with_target(snapshot, fact.target, target, fact.at)
     provider = _answered(snapshot.provider(name), targets, fact, signal, roll, options)
@@ -250,10 +288,18 @@ def _durations(target: TargetState, fact: AttemptEnded, signal: Verdict) -> tupl
     )
 
 
-def _rested(rest: Rest, fact: AttemptEnded, signal: Verdict, roll: float) -> Rest:
+def _rested(
+    state: TargetState | ProviderState, fact: AttemptEnded, signal: Verdict, roll: float
+) -> tuple[float, int]:
+    """Until when it rests after an attempt, and how many times in a row it has."""
+    until, times = state.cooled_until, state.cool_downs
     if fact.verdict is not None and signal == "cool_down":
-        return rest.asked(fact.verdict, fact.at, fact.retry_after, roll)
-    return rest.forgotten(fact.at) if signal == "ok" else rest
+        rest = Rest(until, times).asked(fact.verdict, fact.at, fact.retry_after, roll)
+    elif signal == "ok" and times:
+        rest = Rest(until, times).forgotten(fact.at)
+    else:
+        return until, times
+    return rest.until, rest.times
 
 
 def _answered(
@@ -268,24 +314,28 @@ def _answered(
     way_there, account = fact.verdict in WAY_THERE, fact.verdict in ACCOUNT
     verdict: Verdict = signal if signal == "ok" or way_there else "neutral"
     ratio = way_there and _several_fail(targets, fact)
-    rest = Rest(provider.cooled_until, provider.cool_downs)
-    if signal == "ok" or account:
-        rest = _rested(rest, fact, signal, roll)
-    return attrs.evolve(
-        provider,
-        in_flight=max(0, provider.in_flight - 1),
-        breaker=_recorded(provider.breaker, verdict, fact, roll, options, ratio),
-        served_at=fact.at if signal == "ok" else provider.served_at,
-        cooled_until=rest.until,
-        cool_downs=rest.times,
+    cooled_until, cool_downs = _rested(provider, fact, signal if account else verdict, roll)
+    return ProviderState(
+        provider.healthy,
+        provider.checked_at,
+        provider.problem,
+        provider.in_flight - 1 if provider.in_flight else 0,
+        provider.models,
+        provider.listed_at,
+        provider.failures,
+        provider.successes,
+        fact.at if signal == "ok" else provider.served_at,
+        _recorded(provider.breaker, verdict, fact, roll, options, ratio),
+        cooled_until,
+        cool_downs,
     )
 
 
 def _several_fail(targets: Mapping[str, TargetState], fact: AttemptEnded) -> bool:
     """Whether at least two targets of the provider fail: one alone is the target's own trouble."""
-    name = provider_of(fact.target)
+    prefix = f"{provider_of(fact.target)}/"
     failing = (
-        state.breaker.failing(fact.at) for target, state in targets.items() if provider_of(target) == name
+        state.breaker.failing(fact.at) for target, state in targets.items() if target.startswith(prefix)
     )
     return sum(failing) >= 2
 

@@ -100,7 +100,7 @@ class Breaker:
 
     def refuses(self, now: float) -> bool:
         """Whether a call had to wait."""
-        return self.closed_for(now) > 0
+        return self.mode != "closed" and self.closed_for(now) > 0
 
     def weight(self, now: float, options: BreakerOptions = DEFAULTS) -> float:
         """What share of its calls it should get, in (0, 1]: less for a while after it has closed again."""
@@ -110,8 +110,7 @@ class Breaker:
 
     def failing(self, now: float) -> bool:
         """Whether it is not closed, or any failure is in its window."""
-        _, hard, soft, _ = self.seen.totals(now)
-        return self.mode != "closed" or hard + soft > 0
+        return self.mode != "closed" or any(hard or soft for _, hard, soft, _ in self.seen.rows(now))
 
     def generation_of(self, started: float) -> int:
         """The generation a call belongs to that began at `started`, where nobody kept the number; older ones alike."""
@@ -174,21 +173,35 @@ class Breaker:
         ratio: bool,
         options: BreakerOptions,
     ) -> "Breaker":
-        if verdict not in COLUMNS:
+        column = COLUMNS.get(verdict)
+        if column is None:
             return self
         in_a_row = 0 if verdict == "ok" else self.hard_in_a_row + (verdict == "hard")
-        counted = evolve(self, seen=self.seen.added(COLUMNS[verdict], now), hard_in_a_row=in_a_row)
+        counted = Breaker(
+            self.mode,
+            self.generation,
+            self.since,
+            in_a_row,
+            self.seen.added(column, now),
+            self.trips,
+            self.open_until,
+            self.lease,
+            self.probes_ok,
+        )
         if in_a_row >= options.hard_in_a_row or (ratio and counted._too_many(now, options)):
             forgiven = int(min(self.trips, (now - self.since) // options.forgive_s)) if self.trips else 0
             return counted._opened(self.trips - forgiven + 1, now, roll, hint, options)
         return counted
 
     def _too_many(self, now: float, options: BreakerOptions) -> bool:
-        ok, hard, soft, slow = self.seen.totals(now)
-        total = ok + hard + soft
+        total = failed = slow = 0
+        for ok, hard, soft, late in self.seen.rows(now):
+            total += ok + hard + soft
+            failed += hard + soft
+            slow += late
         if total < options.least:
             return False
-        return (hard + soft) / total >= options.failed_ratio or slow / total >= options.slow_ratio
+        return failed / total >= options.failed_ratio or slow / total >= options.slow_ratio
 
     def _probed(
         self, verdict: Verdict, now: float, roll: float, hint: float | None, options: BreakerOptions

@@ -24,17 +24,20 @@ class Ewma:
 
     def seen(self, seconds: float, now: float) -> "Ewma":
         """The average after one more sample. The first sample is taken as it is."""
-        if self.at is None:
+        value, at = self.value, self.at
+        if at is None:
             return Ewma(self.prior, seconds, now)
-        if seconds > self.value:
+        if seconds > value:
             value = seconds
-        else:
-            keep = exp(-max(0.0, now - self.at) / MEMORY_S)
-            value = self.value * keep + seconds * (1 - keep)
-        return Ewma(self.prior, value, max(now, self.at))
+        elif now > at:
+            keep = exp((at - now) / MEMORY_S)
+            value = value * keep + seconds * (1 - keep)
+        return Ewma(self.prior, value, now if now > at else at)
 
     def read(self, now: float) -> float:
         """The average projected to `now`."""
         if self.at is None:
             return self.prior
-        return self.prior + (self.value - self.prior) * exp(-max(0.0, now - self.at) / DRIFT_S)
+        if now <= self.at:
+            return self.value
+        return self.prior + (self.value - self.prior) * exp((self.at - now) / DRIFT_S)

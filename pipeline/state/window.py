@@ -25,24 +25,27 @@ class Window:
 
     def added(self, column: int, now: float) -> "Window":
         """One more in `column` at `now`; what is told late counts in the newest slice."""
-        number = int(now // self.shape.slice_s)
-        if self.slices:
-            last, counts = self.slices[-1]
-            if last >= number:
-                return Window(self.shape, (*self.slices[:-1], (last, _counted(counts, column))))
-        kept = (one for one in self.slices if one[0] > number - self.shape.length)
-        return Window(self.shape, (*kept, (number, _counted((0,) * self.shape.columns, column))))
+        shape, slices = self.shape, self.slices
+        number = int(now // shape.slice_s)
+        if slices and slices[-1][0] >= number:
+            number, counts = slices[-1]
+            kept, row = slices[:-1], [*counts]
+        else:
+            oldest = number - shape.length
+            kept, row = tuple([one for one in slices if one[0] > oldest]), [0] * shape.columns
+        row[column] += 1
+        return Window(shape, (*kept, (number, tuple(row))))
+
+    def rows(self, now: float) -> list[tuple[int, ...]]:
+        """The counts of each slice that is not too old as of `now`, oldest first."""
+        oldest = int(now // self.shape.slice_s) - self.shape.length
+        return [counts for number, counts in self.slices if number > oldest]
 
     def totals(self, now: float) -> tuple[int, ...]:
         """The sum of each column as of `now`."""
-        oldest = int(now // self.shape.slice_s) - self.shape.length
-        rows = [counts for number, counts in self.slices if number > oldest]
+        rows = self.rows(now)
         return tuple(map(sum, zip(*rows, strict=True))) if rows else (0,) * self.shape.columns
 
     def emptied(self) -> "Window":
         """The same window with nothing in it."""
         return Window(self.shape)
-
-
-def _counted(counts: tuple[int, ...], column: int) -> tuple[int, ...]:
-    return (*counts[:column], counts[column] + 1, *counts[column + 1 :])

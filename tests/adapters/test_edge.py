@@ -7,11 +7,12 @@ import pytest
 import trio
 from attrs import define, field
 
-from adapters.asgi import REQUEST_ID
+from adapters.asgi import ON_LEAVE, REQUEST_ID
 from adapters.dialects import DIALECTS
 from adapters.edge import Edge, data_plane, wishes
 from adapters.guard import HOP
 from adapters.lifecycle import Lifecycle
+from adapters.silences import Silences
 from pipeline.values.events import Finished, Started, TextDelta
 from pipeline.values.exchange import How, Loss, Preference, Priority
 from pipeline.values.problems import Kind, Problem
@@ -79,6 +80,7 @@ class Plane:
 
     stand: Stand
     lifecycle: Lifecycle = field(factory=Lifecycle)
+    silences: Silences = field(factory=Silences)
     max_body_bytes: int = 1000
     app: object = field(init=False)
 
@@ -91,6 +93,7 @@ class Plane:
             services=dict.fromkeys(("chat", "embed", "load"), service),
             providers=frozenset(env.providers),
             lifecycle=self.lifecycle,
+            silences=self.silences,
             now=trio.current_time,
             epoch=lambda: EPOCH,
             tell=self.stand.board.tell,
@@ -99,10 +102,14 @@ class Plane:
         )
         self.app = data_plane(edge, missing)
 
-    async def serve(self, client: Client) -> Client:
+    async def serve(self, client: Client, more: dict | None = None) -> Client:
         headers = [(name.encode(), value.encode("latin-1")) for name, value in client.headers.items()]
         scope = {"type": "http", "method": "POST", "path": client.path, "headers": headers, REQUEST_ID: "r1"}
-        await self.app(scope, client.receive, client.send)
+        scope |= more or {}
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.silences.run)
+            await self.app(scope, client.receive, client.send)
+            nursery.cancel_scope.cancel()
         return client
 
 
@@ -202,6 +209,29 @@ def test_wishes_are_read():
     assert after.priority is Priority.HIGH
     assert after.deadline == 12.5
     assert after.strict
+
+
+async def test_a_server_that_tells_of_leaving_needs_no_task_that_waits_for_it(autojump_clock):
+    """The exchange is cancelled by the call alone: such a server is asked for the body and for nothing after it."""
+
+    class Told(Client):
+        async def receive(self):
+            assert not self._given, "the body has been given"
+            return await super().receive()
+
+        async def leave(self, on_leave):
+            await trio.sleep(self.leaves_after)
+            on_leave[0]()
+
+    stand = Stand({"a": [(1, Started("m")), (math.inf, TextDelta("x"))]})
+    plane, client, taken = Plane(stand), Told(json.dumps(CHAT).encode(), leaves_after=2), []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.leave, taken)
+        await plane.serve(client, {ON_LEAVE: taken.append})
+    assert trio.current_time() < 3
+    assert [record.outcome for record in stand.records] == ["cancelled"]
+    assert stand.upstreams["a"].running == 0
+    assert client.sent == []
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])

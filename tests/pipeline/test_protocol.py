@@ -120,6 +120,14 @@ async def test_folding_sees_all_and_closes_once(autojump_clock):
     assert ear.heard == [BEGUN, *REPLY]
 
 
+async def test_what_does_not_matter_to_a_fold_reaches_the_client_all_the_same(autojump_clock):
+    ear, closed = Ear(), []
+    lists = folding(lambda exchange: (), lambda state, seen: (*state, seen), closed.append, REPLY[2].__eq__)
+    await lists(upstream())(EXCHANGE, ear.wire)
+    assert closed == [(BEGUN, REPLY[2])]
+    assert ear.heard == [BEGUN, *REPLY]
+
+
 # The batches arrive at 1, 2 and 3 s, and each is with the client half a second later.
 SECONDS = [0.0, 0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 2.75, 3.0, 3.25, 4.0, 4.25, 4.5, 5.0]
 

@@ -11,7 +11,17 @@ from pipeline.values.exchange import Preference
 from pipeline.values.messages import EmbedRequest, Image, LoadRequest, Message, Prompt, Role, Thinking, Tool
 from pipeline.values.problems import Kind, Problem
 from pipeline.values.targets import ModelFacts, ModelRule
-from stages.route import ENTRY, House, RouteOptions, lacking, needs_of, plan_for
+from stages.route import (
+    ENTRY,
+    LONGEST_NAME,
+    MOST_NAMES,
+    House,
+    Memory,
+    RouteOptions,
+    lacking,
+    needs_of,
+    plan_for,
+)
 from tests.kit import Ear, Stand, exchange, provider, request
 
 OPENAI = provider("openai", kind="openai", priority=2)
@@ -133,6 +143,68 @@ def test_another_model_only_where_it_is_named_and_after_all_else():
         exchange(request=named("shared")), Snapshot(providers=lists), 0.0, RouteOptions(), house
     )
     assert names(planned) == ["local/Shared", "openai/shared", "local/llama3:latest"]
+
+
+def test_a_target_that_is_named_twice_is_asked_once():
+    rules = {
+        "twice": ModelRule(targets=("local/llama3", "local/llama3:latest"), fallback=("llama3", "gpt-4o"))
+    }
+    house = House(PROVIDERS, rules, PATTERNS)
+    planned = plan_for(exchange(request=named("twice")), listed(), 0.0, RouteOptions(), house)
+    assert names(planned) == ["local/llama3:latest", "openai/gpt-4o"]
+
+
+def listed(**lists):
+    return Snapshot(
+        providers={name: ProviderState(models=models) for name, models in (LISTS | lists).items()}
+    )
+
+
+class Counted:
+    """A house that counts how often it is asked for each name."""
+
+    def __init__(self, house):
+        self.house, self.asked, self.providers = house, [], house.providers
+
+    def serving(self, name, snapshot):
+        self.asked.append(name)
+        return self.house.serving(name, snapshot)
+
+
+HOUSE = House(PROVIDERS, {**RULES, "shared": ModelRule(fallback=("llama3", "nobody"))}, PATTERNS)
+
+
+@pytest.mark.parametrize(
+    "name", ["fast", "shared", "SHARED", "openai/whatever", "llama3", "gpt-9", "zz", "", "x" * 1000]
+)
+def test_a_memory_says_what_its_house_says_before_and_after_lists_change(name):
+    memory = Memory(HOUSE)
+    emptied = listed(local=None)
+    grown = listed(local=(*LISTS["local"], ModelFacts("zz")))
+    for snapshot in (emptied, listed(), listed(), grown, emptied, Snapshot()):
+        assert memory.serving(name, snapshot) == HOUSE.serving(name, snapshot)
+
+
+def test_a_house_is_asked_once_a_name_until_a_list_is_another():
+    house = Counted(HOUSE)
+    memory = Memory(house)
+    busy = Snapshot({"openai/shared": TargetState(in_flight=3)}, listed().providers)
+    for snapshot in (listed(), listed(), busy):
+        memory.serving("shared", snapshot)
+        memory.serving("zz", snapshot)
+    assert house.asked == ["shared", "zz"]
+    memory.serving("shared", listed(openai=(ModelFacts("shared"),)))
+    assert house.asked == ["shared", "zz", "shared"]
+
+
+def test_no_client_can_fill_a_memory():
+    memory = Memory(HOUSE)
+    for number in range(2 * MOST_NAMES + 1):
+        memory.serving(f"openai/{number}", listed())
+        assert len(memory._found) <= MOST_NAMES
+    before = len(memory._found)
+    memory.serving("openai/" + "x" * LONGEST_NAME, listed())
+    assert len(memory._found) == before
 
 
 def test_only_forbids_the_rest():

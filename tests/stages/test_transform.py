@@ -8,6 +8,7 @@ from pipeline.values.events import (
     Started,
     TextDelta,
     ThinkingDelta,
+    ToolCallDelta,
     Usage,
     UsageSeen,
     Verbatim,
@@ -28,6 +29,20 @@ def rewritten(*batches, options=None, **changes):
 def test_what_needs_no_change_keeps_its_bytes():
     given = Batch((Started("m-2024", asked="m"), TextDelta("x"), USED, Finished("stop")), BYTES)
     assert rewritten(given) == [given]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        pytest.param((TextDelta("x"), TextDelta("y")), id="text"),
+        pytest.param((ThinkingDelta("hm"), TextDelta("x")), id="thinking that is kept"),
+        pytest.param((ToolCallDelta(0, "c", "f", "{}"),), id="a call"),
+        pytest.param((), id="bytes without events"),
+    ],
+)
+def test_content_that_needs_no_change_is_handed_on_as_it_is(events):
+    given = Batch(events, BYTES)
+    assert rewritten(given)[0] is given
 
 
 def test_the_asked_name_is_restored_and_the_bytes_are_dropped_from_then_on():
@@ -63,6 +78,11 @@ def test_missing_usage_is_counted_over_all_batches():
     assert after[1] == Batch(
         (TextDelta("12"), UsageSeen(Usage(1, 2, estimated=True)), Finished("stop")), BYTES
     )
+
+
+def test_arguments_of_calls_count_too():
+    (after,) = rewritten(Batch((TextDelta("12"), ToolCallDelta(0, "c", "f", "123"), Finished("tool_calls"))))
+    assert UsageSeen(Usage(1, 2, estimated=True)) in after.events
 
 
 def test_reported_usage_is_not_touched():

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.http1.channel import Plain
+from adapters.http1.hangups import HangUps
 from adapters.http1.server import Connection, Dates, Limits
 
 LIMITS = Limits(idle_s=0.5, head_s=0.3, stall_s=0.3, body_s=1.0, slow_s=0.3)
@@ -22,12 +23,15 @@ class House:
     def __init__(self, app, limits=LIMITS):
         self.app, self.limits = app, limits
         self.connections: list[Connection] = []
+        self.hangups = HangUps()
         self.port = 0
 
     async def run(self, task_status=trio.TASK_STATUS_IGNORED):
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         self.port = listeners[0].socket.getsockname()[1]
-        await trio.serve_listeners(self.serve, listeners, task_status=task_status)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.hangups.run)
+            await trio.serve_listeners(self.serve, listeners, task_status=task_status)
 
     async def serve(self, stream):
         sock = socket.socket(fileno=stream.socket.detach())
@@ -35,6 +39,7 @@ class House:
         connection = Connection(
             self.app,
             Plain(sock, self.limits.stall_s),
+            self.hangups,
             sock.getpeername(),
             sock.getsockname(),
             self.limits,

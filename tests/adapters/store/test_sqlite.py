@@ -8,7 +8,7 @@ import trio
 from attrs import evolve
 
 from adapters.ledger import Ledger
-from adapters.store.sqlite import VERSION, SqliteStore, StoreError
+from adapters.store.sqlite import ATTEMPTS, EXCHANGES, ROWS_A_STEP, VERSION, SqliteStore, StoreError
 from pipeline.values.exchange import How, Loss
 from tests.adapters.test_ledger import RECORD, numbered, until
 
@@ -78,6 +78,24 @@ def test_records_are_added_to_those_of_earlier_lives(tmp_path):
         "1",
         "2",
     ]
+
+
+@pytest.mark.parametrize("count", [1, ROWS_A_STEP - 1, ROWS_A_STEP, ROWS_A_STEP + 1, 3 * ROWS_A_STEP + 7])
+def test_any_number_of_records_is_kept_in_order(count, tmp_path):
+    store = SqliteStore(tmp_path / "usage.db")
+    store.put(numbered(*range(count)))
+    store.close()
+    kept = rows(
+        store.path, "select id, target from exchanges join attempts on exchange = exchanges.number order by 1"
+    )
+    assert sorted((int(row["id"]), row["target"]) for row in kept) == [
+        (number, target) for number in range(count) for target in ("a/m", "b/m")
+    ]
+
+
+@pytest.mark.parametrize("table", [EXCHANGES, ATTEMPTS])
+def test_a_step_has_no_more_values_than_every_sqlite_takes(table):
+    assert ROWS_A_STEP * len(table.columns) <= 999
 
 
 def test_the_same_id_may_come_twice(tmp_path):

@@ -15,6 +15,8 @@ from pipeline.state.board import (
     evolve,
     provider_of,
 )
+from pipeline.state.breaker import Breaker
+from pipeline.state.ewma import Ewma
 from pipeline.values.exchange import Exchange
 from pipeline.values.facts import (
     Admitted,
@@ -135,6 +137,81 @@ def test_no_kind_of_fact_is_left_out_here():
 def test_counting_attempts(facts, expected):
     target = after(*facts).target(T)
     assert {name: getattr(target, name) for name in expected} == expected
+
+
+# No two fields of a state that could be mistaken for one another are alike.
+USED = Snapshot(
+    {
+        T: TargetState(
+            in_flight=3,
+            latency=Ewma(1.0, 0.2, 90.0),
+            ttft=Ewma(1.0, 0.1, 90.0),
+            breaker=Breaker(hard_in_a_row=2),
+            started=40,
+            succeeded=30,
+            failed=7,
+            last_verdict=Kind.SERVER,
+            last_used=92.0,
+            cooled_until=50.0,
+            cool_downs=2,
+            quota=QuotaSeen(T, 80.0),
+        )
+    },
+    {
+        "openai": ProviderState(
+            healthy=True,
+            checked_at=60.0,
+            problem=Kind.CONNECT,
+            in_flight=5,
+            models=(ModelFacts("gpt-4o"),),
+            listed_at=61.0,
+            failures=1,
+            successes=4,
+            served_at=91.0,
+            breaker=Breaker(hard_in_a_row=1),
+            cooled_until=51.0,
+            cool_downs=3,
+        )
+    },
+)
+
+
+def changed(before, now):
+    """The names of the fields in which two values of one class differ."""
+    names = [one.name for one in attrs.fields(type(before))]
+    return {name for name in names if getattr(before, name) != getattr(now, name)}
+
+
+@pytest.mark.parametrize(
+    ("fact", "target", "provider"),
+    [
+        pytest.param(start(), {"in_flight", "started", "last_used"}, {"in_flight"}, id="a start"),
+        pytest.param(FirstToken(1, T, 100.0, 0.5), {"ttft"}, set(), id="the first content"),
+        pytest.param(
+            end(after_s=0.5),
+            {"in_flight", "latency", "breaker", "succeeded", "last_verdict", "last_used"},
+            {"in_flight", "breaker", "served_at"},
+            id="a success",
+        ),
+        pytest.param(
+            end(Kind.INVALID),
+            {"in_flight", "failed", "last_verdict", "last_used"},
+            {"in_flight"},
+            id="the client's own fault",
+        ),
+        pytest.param(
+            end(Kind.AUTH),
+            {"in_flight", "failed", "last_verdict", "last_used", "cooled_until", "cool_downs"},
+            {"in_flight", "cooled_until", "cool_downs"},
+            id="no rights",
+        ),
+        pytest.param(left(), {"in_flight", "last_used"}, {"in_flight"}, id="one that we ended"),
+    ],
+)
+def test_an_attempt_changes_what_it_concerns_and_nothing_else(fact, target, provider):
+    snapshot = evolve(USED, fact, roll=0.0)
+    assert changed(USED.target(T), snapshot.target(T)) == target
+    assert changed(USED.provider("openai"), snapshot.provider("openai")) == provider
 
 
 names = st.sampled_from(["a/x", "a/y", "b/x"])

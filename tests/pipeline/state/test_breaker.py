@@ -1,4 +1,5 @@
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +54,21 @@ HALF_OPEN = TRIPPED.eased(101.0)
 )
 def test_when_a_closed_breaker_trips(results, mode):
     assert fed(Breaker(), *results).mode == mode
+
+
+@pytest.mark.parametrize(
+    ("verdict", "changes"),
+    [
+        pytest.param("hard", {"hard_in_a_row": 3}, id="a hard failure"),
+        pytest.param("soft", {}, id="a soft one is none in a row"),
+        pytest.param("ok", {"hard_in_a_row": 0}, id="a success"),
+    ],
+)
+def test_a_result_that_trips_nothing_changes_only_counts(verdict, changes):
+    breaker = Breaker(generation=7, since=3.0, hard_in_a_row=2, trips=4, open_until=9.0, probes_ok=1)
+    counted = fed(breaker, (verdict, 100.0))
+    assert counted.seen != breaker.seen
+    assert counted == evolve(breaker, seen=counted.seen, **changes)
 
 
 def test_shares_of_failures_do_not_close_the_last_way_out():

@@ -46,5 +46,11 @@ def test_it_keeps_one_entry_a_slice_and_only_the_slices_that_count():
     assert [number for number, _ in window.slices] == list(range(10, 20))
 
 
+def test_its_rows_are_the_counts_of_each_slice_that_is_not_too_old():
+    window = EMPTY.added(0, 1.0).added(1, 4.0).added(1, 5.0)
+    assert window.rows(29.9) == [(1, 0), (0, 2)]
+    assert window.rows(30.0) == [(0, 2)]
+
+
 def test_an_emptied_window_keeps_its_shape():
     assert EMPTY.added(1, 5.0).emptied() == EMPTY
