@@ -35,12 +35,21 @@ class Provider:
 
 
 @frozen
+class Price:
+    """What a million tokens cost, in US dollars. None: not known, which is never free."""
+
+    input: float | None = None
+    output: float | None = None
+    cached: float | None = None
+
+
+@frozen
 class ModelFacts:
     """What is known of one model at one provider. None: not known, never a guess.
 
     `name` is the provider's own. `capabilities` None: try and see. `context_length` and `embedding_length` are tokens
     and numbers. `family`, `parameter_size`, `quantization`, `size` (bytes), `digest` and `modified_at` (RFC 3339) are
-    told by providers that know them.
+    told by providers that know them. `output_limit`: the longest answer, in tokens.
     """
 
     name: str
@@ -49,10 +58,14 @@ class ModelFacts:
     embedding_length: int | None = None
     family: str | None = None
     parameter_size: str | None = None
+    output_limit: int | None = None
+    price: Price | None = None
     quantization: str | None = None
     size: int | None = None
     digest: str | None = None
     modified_at: str | None = None
+    output_limit: int | None = None
+    price: Price | None = None
 
 
 @frozen
@@ -87,3 +100,5 @@ class ModelRule:
     embedding_length: int | None = None
     family: str | None = None
     parameter_size: str | None = None
+    output_limit: int | None = None
+    price: Price | None = None
