@@ -76,11 +76,13 @@ async def serve(edge: Edge, dialect: Dialect, scope: Scope, receive: Receive, se
     if not edge.lifecycle.accepting:
         await responder.refuse(SHUTTING_DOWN)
         return
-    with edge.lifecycle.exchange() as running:
-        running.deadline = responder.arrived + BODY_TIMEOUT_S
+    # Our own server, which tells of leavers, has limits for bodies too.
+    limit_s = math.inf if ON_LEAVE in scope else BODY_TIMEOUT_S
+    with edge.lifecycle.exchange(responder.arrived + limit_s) as running:
         with running:
             exchange = await asked(edge, dialect, scope, receive, responder)
-            running.deadline = math.inf
+            if limit_s < math.inf:
+                running.deadline = math.inf
             if exchange is not None:
                 await run(edge, exchange, responder, running, scope, receive)
         if not running.cancelled_caught or responder.left:

@@ -5,6 +5,7 @@ serving --signal--> draining --grace--> refusing --none runs, or the limit--> st
                     replies close       exchanges    is cancelled and tells its client
 """
 
+import math
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from types import TracebackType
@@ -52,11 +53,11 @@ class Lifecycle:
         """Whether the exchanges that still ran were cancelled, each to tell its client why."""
         return self.state is State.STOPPING
 
-    def exchange(self) -> "Place":
+    def exchange(self, deadline: float = math.inf) -> "Place":
         """A place among the running exchanges for the block, and the scope in which its work is to be done.
 
         The scope is handed out unentered: after it was cancelled the block still has to write its last frame, and until
-        the block is left the house waits for it.
+        the block is left the house waits for it. `deadline`: of the scope, in monotonic seconds.
 
             with lifecycle.exchange() as scope:
                 with scope:
@@ -64,11 +65,11 @@ class Lifecycle:
                 if scope.cancelled_caught and lifecycle.ended:
                     ...  # the error frame
         """
-        return Place(self)
+        return Place(self, deadline)
 
-    def enter(self) -> trio.CancelScope:
+    def enter(self, deadline: float) -> trio.CancelScope:
         """Take in one more exchange."""
-        scope = trio.CancelScope()
+        scope = trio.CancelScope(deadline=deadline)
         if self.ended:
             scope.cancel()
         self.exchanges.add(scope)
@@ -115,11 +116,12 @@ class Place:
     """A place among the running exchanges, as a block."""
 
     lifecycle: Lifecycle
+    deadline: float
     _scope: trio.CancelScope | None = field(default=None, init=False)
 
     def __enter__(self) -> trio.CancelScope:
         """Take the place."""
-        self._scope = self.lifecycle.enter()
+        self._scope = self.lifecycle.enter(self.deadline)
         return self._scope
 
     def __exit__(

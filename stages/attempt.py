@@ -22,6 +22,9 @@ from stages.moves import CallOptions
 
 # A refusal's body is read this far to be classified.
 REFUSAL_BYTES = 64 * 1024
+# How exactly silence is told: by this much a stream may be cut too early.
+DEADLINE_STEP_S = 0.5
+FEW_EVENTS = 16
 
 
 @define(eq=False)
@@ -87,10 +90,8 @@ class Attempt:
         self.wire.tell(AttemptStarted(self.number, target.name, self._started, self._encoded.losses))
         transport = self.env.transports[target.provider.name]
         try:
-            with trio.CancelScope() as scope:
-                self._allow(
-                    scope, self.options.headers_timeout if request.stream else target.provider.timeout_s
-                )
+            head_s = self.options.headers_timeout if request.stream else target.provider.timeout_s
+            with trio.CancelScope(deadline=self._limit(head_s)) as scope:
                 async with transport.open(self._signed(codec)) as reply:
                     if isinstance(reply, Problem):
                         self._fail(reply)
@@ -117,7 +118,9 @@ class Attempt:
             )
         if (quota := codec.quota(target.name, reply.head, self.env.now())) is not None:
             self.wire.tell(quota)
-        self._allow(scope, target.provider.timeout_s)
+        streamed = self._request.stream
+        if streamed:
+            scope.deadline = self._limit(target.provider.timeout_s)
         state = codec.fresh(self._request)
         held: list[Batch] = []
         while True:
@@ -138,12 +141,21 @@ class Attempt:
                     return
                 else:
                     continue
-            # While the client takes his time the upstream is not asked for more, so its silence is not counted.
-            scope.deadline = math.inf if ended else self._end_s()
+            if streamed and len(batch.events) > FEW_EVENTS:
+                # While the client takes his time the upstream is not asked for more, so its silence is not counted.
+                # Few events fit the kernel's buffers, or he has until the idle limit to take them.
+                scope.deadline = math.inf if ended else self._end_s()
             await self._hand_on(batch)
             if ended:
                 return
-            scope.deadline = min(self.env.now() + self.options.idle_timeout, self._end_s())
+            if streamed:
+                self._wait_until(scope, min(self.env.now() + self.options.idle_timeout, self._end_s()))
+
+    @staticmethod
+    def _wait_until(scope: trio.CancelScope, deadline: float) -> None:
+        """Move the deadline where that makes a difference: it costs as much as decoding a chunk."""
+        if abs(deadline - scope.deadline) >= DEADLINE_STEP_S:
+            scope.deadline = deadline
 
     def _named(self, batch: Batch) -> Batch:
         """The batch with the name that the target was asked by in its `Started`."""
@@ -176,13 +188,13 @@ class Attempt:
     def _fail(self, problem: Problem) -> None:
         self.problem = problem.at(self.candidate.target.name)
 
-    def _allow(self, scope: trio.CancelScope, limit_s: float) -> None:
-        """Let the phase that ends `limit_s` after the attempt's start take its time, but no more than the exchange has."""
-        scope.deadline = min(self._started + limit_s, self.exchange.deadline)
+    def _limit(self, limit_s: float) -> float:
+        """When the phase that may last until `limit_s` after the attempt's start is over, or the exchange's own time."""
+        return min(self._started + limit_s, self.exchange.deadline)
 
     def _end_s(self) -> float:
         """When even a steady stream is cut."""
-        return min(self._started + self.options.stream_timeout, self.exchange.deadline)
+        return self._limit(self.options.stream_timeout)
 
     def _late(self, request: ChatRequest | EmbedRequest) -> Problem:
         """Which limit has passed."""

@@ -21,6 +21,7 @@ WIDEST = 2**63
 ONCE = ("model", "stream", "messages")
 
 BLANKS = " \t\r\n"
+MARKS = tuple(f'"{key}"'.encode() for key in ONCE)
 SURROGATE = re.compile("[\ud800-\udfff]")
 TOO_COMPLEX = Problem(
     Kind.BAD_REQUEST,
@@ -70,19 +71,24 @@ def read_object(body: bytes, rules: Rules) -> dict[str, Any] | Problem:
 
 
 def _is_json(content_type: str) -> bool:
+    if content_type == "application/json":
+        return True
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type == "application/json" or media_type.endswith("+json")
 
 
 def _may_repeat(body: bytes) -> bool:
     """Whether a key of ONCE may stand twice at the top. Only an escaped lower-case letter can hide one."""
-    return any(body.count(f'"{key}"'.encode()) > 1 for key in ONCE) or b"\\u006" in body or b"\\u007" in body
+    for mark in MARKS:
+        if body.count(mark) > 1:
+            return True
+    return b"\\u006" in body or b"\\u007" in body
 
 
 def _fits(value: Any) -> bool | None:
     """Whether all numbers can be sent on as they are; None where the value nests too deep."""
     fits = True
-    level = [value] if isinstance(value, dict | list) else []
+    level = [value] if type(value) is dict or type(value) is list else []
     depth = 0
     while level:
         depth += 1

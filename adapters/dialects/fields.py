@@ -111,16 +111,26 @@ class Fields:
         value = self.mapping(name)
         return None if value is None else self._below(value, self.at(name))
 
+    def mappings(self, name: str) -> list[Mapping[str, Any]]:
+        """An array of objects as they were written, keys untouched."""
+        found = self.items(name)
+        for index, value in enumerate(found):
+            if type(value) is not dict:
+                self.faults.wrong(f"{self.at(name)}[{index}]", value, "object")
+                return []
+        return found
+
     def objects(self, name: str) -> "list[Fields]":
         """An array of objects whose fields are to be read."""
-        found = []
-        for index, value in enumerate(self.items(name)):
-            path = f"{self.at(name)}[{index}]"
-            if type(value) is dict:
-                found.append(self._below(value, path))
-            else:
-                self.faults.wrong(path, value, "object")
-        return found
+        return [self.object(name, index, value) for index, value in enumerate(self.mappings(name))]
+
+    def object(self, name: str, index: int, value: Mapping[str, Any]) -> "Fields":
+        """One of the `mappings` of an array, whose fields are to be read."""
+        return self._below(value, f"{self.at(name)}[{index}]")
+
+    def has(self, names: frozenset[str]) -> bool:
+        """Whether any of these fields stands here, with whatever value."""
+        return not names.isdisjoint(self.values)
 
     def _below(self, value: Mapping[str, Any], path: str) -> "Fields":
         return Fields(folded(value) if self.folds else value, self.faults, path, self.folds)

@@ -22,6 +22,9 @@ NOT_FROM_CLIENTS = (
 )
 
 
+_FORBIDDEN = frozenset(NOT_FROM_CLIENTS)
+
+
 def is_name(name: str) -> bool:
     """Whether a model can be called so; no blanks around it."""
     return NAME.fullmatch(name) is not None
@@ -45,4 +48,6 @@ def full_name(name: str) -> str:
 
 def not_from_clients(names: Mapping[str, Any]) -> str | None:
     """The first of these names that a client may not set."""
+    if _FORBIDDEN.isdisjoint(names):
+        return None
     return next((name for name in NOT_FROM_CLIENTS if name in names), None)

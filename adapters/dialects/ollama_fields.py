@@ -172,6 +172,9 @@ class Options:
     rest: Mapping[str, Any] = field(factory=dict)
 
 
+NO_OPTIONS = Options()
+
+
 def open_options(fields: Fields) -> Fields:
     """The object `options`, its fields still unread. A wrong type in it is told later than one of the body."""
     return fields.inner("options") or Fields({}, fields.faults)
@@ -179,6 +182,8 @@ def open_options(fields: Fields) -> Fields:
 
 def read_options(options: Fields) -> Options:
     """All options that were set; a wrong type is a failure of the server in Ollama (500)."""
+    if not options.values:
+        return NO_OPTIONS
     if unwanted := not_from_clients(options.values):
         options.faults.note(f'option "{unwanted}" is not accepted from clients', unwanted)
     known = {name: _option(options, name) for name in options.values if options.values[name] is not None}

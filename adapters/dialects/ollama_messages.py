@@ -1,5 +1,6 @@
 """Messages and tools of `/api/chat`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -10,22 +11,30 @@ from adapters.dialects.ollama_fields import read_images
 from adapters.dialects.toolcalls import OpenCalls, made_id
 from pipeline.values.messages import Message, Part, Reasoning, Role, Text, Tool, ToolCall, ToolResult
 
-# Nearly all messages hold nothing else.
-PLAIN = {"role", "content"}
 ROLES = {"system": Role.SYSTEM, "user": Role.USER, "assistant": Role.ASSISTANT, "tool": Role.TOOL}
 
 
 def read_messages(fields: Fields) -> tuple[Message, ...]:
     """The conversation. Ids that are missing are made, and results tied to the calls they answer."""
     calls = OpenCalls()
-    return tuple(_message(each, turn, calls) for turn, each in enumerate(fields.objects("messages")))
+    return tuple(
+        _plain(each) or _message(fields.object("messages", turn, each), turn, calls)
+        for turn, each in enumerate(fields.mappings("messages"))
+    )
+
+
+def _plain(message: Mapping[str, Any]) -> Message | None:
+    """A message of a role and a text, as nearly all are."""
+    said, content = message.get("role"), message.get("content")
+    if len(message) != 2 or type(content) is not str or type(said) is not str:
+        return None
+    role = ROLES.get(said.lower(), Role.USER)
+    return None if role is Role.TOOL else Message(role, (Text(content),))
 
 
 def _message(fields: Fields, turn: int, calls: OpenCalls) -> Message:
     role = ROLES.get((fields.text("role") or "").lower(), Role.USER)
     content = fields.text("content") or ""
-    if fields.values.keys() <= PLAIN and role is not Role.TOOL:
-        return Message(role, (Text(content),))
     thinking = fields.text("thinking")
     images = tuple(as_part(image) for image in read_images(fields))
     made = _tool_calls(fields, turn)

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 import orjson
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from adapters.dialects.names import sent_name
 from adapters.dialects.ollama_refusals import JSON, Words, error_json, error_text
@@ -46,11 +46,20 @@ Fragments: TypeAlias = "tuple[Fragments, ToolCallDelta] | None"
 
 @frozen
 class Shape:
-    """A route's form. `place(text, thinking, calls)`: the keys that carry the answer; `name` its wire format."""
+    """A route's form. `place(text, thinking, calls)`: the keys that carry the answer; `name` its wire format.
+
+    `around`: these keys as JSON, up to a text that stands alone in them and from there on, with what makes it a piece.
+    """
 
     name: str
     words: Words
     place: Callable[[str, str, Calls], dict[str, Any]]
+    around: tuple[bytes, bytes] = field(init=False)
+
+    @around.default
+    def _around(self) -> tuple[bytes, bytes]:
+        before, after = orjson.dumps({**self.place("\0", "", ()), "done": False}).split(orjson.dumps("\0"))
+        return before[1:], after + b"\n"
 
 
 @frozen
@@ -58,7 +67,8 @@ class Writing:
     """How far the writing of one reply has come. `began_ns` is wall clock, `first_s` counted from the arrival.
 
     `verbatim`: the upstream's bytes can stand for its events, because they carry the name the client sent; None until
-    the upstream has begun. `alternatives`: to each token, as the client asked; None: no logprobs.
+    the upstream has begun. `alternatives`: to each token, as the client asked; None: no logprobs. `opening`: what every
+    line begins with, up to the time.
     """
 
     shape: Shape
@@ -68,6 +78,7 @@ class Writing:
     stream: bool
     idle: str | None
     alternatives: int | None
+    opening: bytes
     verbatim: bool | None = None
     first_s: float | None = None
     usage: Usage = Usage()
@@ -79,8 +90,9 @@ def fresh(shape: Shape, request: Request, exchange_id: str, epoch_s: float) -> W
     """The state before the first event."""
     idle = ("unload" if request.unload else "load") if isinstance(request, LoadRequest) else None
     logprobs = request.logprobs if isinstance(request, ChatRequest) else None
-    began_ns = _ns(epoch_s)
-    return Writing(shape, sent_name(request), exchange_id, began_ns, request.stream, idle, logprobs)
+    sent = sent_name(request)
+    opening = orjson.dumps({"model": sent, "created_at": ""})[:-2]
+    return Writing(shape, sent, exchange_id, _ns(epoch_s), request.stream, idle, logprobs, opening)
 
 
 def head(state: Writing) -> ReplyHead:
@@ -101,11 +113,22 @@ def write(state: Writing, batch: Batch, elapsed_s: float) -> tuple[Writing, byte
         return state, b""
     state = _noticed(state, batch, elapsed_s)
     if state.verbatim and batch.verbatim is not None:
-        ended = any(isinstance(event, Finished) for event in batch.events)
+        ended = bool(batch.events) and isinstance(batch.events[-1], Finished)
         return (evolve(state, ended=True) if ended else state), batch.verbatim.data
+    return _rendered_batch(state, batch, elapsed_s)
+
+
+def _rendered_batch(state: Writing, batch: Batch, elapsed_s: float) -> tuple[Writing, bytes]:
+    """The lines of its events. They came in one read, so they have one time."""
     stamp = _stamp(state, elapsed_s)
+    opening, after = state.shape.around
+    before = b"".join((state.opening, stamp.encode(), b'",', opening))
     lines: list[bytes] = []
     for event in batch.events:
+        if type(event) is TextDelta and not event.choice and not event.logprobs:
+            # Nearly every event of nearly every stream.
+            lines += (before, orjson.dumps(event.text), after)
+            continue
         state = _write_event(state, event, stamp, elapsed_s, lines)
         if state.ended:
             break
@@ -131,8 +154,7 @@ def _fits(state: Writing, batch: Batch, started: Started) -> bool:
 def _write_event(state: Writing, event: Event, stamp: str, elapsed_s: float, lines: list[bytes]) -> Writing:
     match event:
         case TextDelta(text, 0, logprobs):
-            piece = _piece(state, stamp, text)
-            lines.append(_line(piece | _logprobs(state, logprobs) if logprobs else piece))
+            lines.append(_line(_piece(state, stamp, text) | _logprobs(state, logprobs)))
         case RefusalDelta(text, 0):
             lines.append(_line(_piece(state, stamp, text)))
         case ThinkingDelta(text, 0):

@@ -24,6 +24,7 @@ from pipeline.values.messages import (
 from pipeline.values.problems import Problem
 
 NAME = "openai.chat"
+UNSET = Sampling()
 MOST_ALTERNATIVES = 20
 EFFORTS: Mapping[str, Effort] = {
     "minimal": "minimal",
@@ -34,28 +35,21 @@ EFFORTS: Mapping[str, Effort] = {
     "ultra": "max",
     "max": "max",
 }
+# Most requests set few fields: what reads several of them is asked only where one stands there.
+SAMPLING = frozenset(
+    {
+        *("max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop"),
+        *("presence_penalty", "frequency_penalty", "repetition_penalty"),
+    }
+)
+LOGPROBS = frozenset({"logprobs", "top_logprobs"})
+TOOLS = frozenset({"tools", "functions"})
+THINKING = frozenset({"reasoning_effort", "reasoning"})
 # Fields that the canonical form always holds whole. The others that are read join them where they could be understood.
 HELD = (
-    *(
-        "model",
-        "messages",
-        "functions",
-        "parallel_tool_calls",
-        "max_tokens",
-        "max_completion_tokens",
-        "temperature",
-    ),
-    *(
-        "top_p",
-        "top_k",
-        "min_p",
-        "seed",
-        "stop",
-        "presence_penalty",
-        "frequency_penalty",
-        "repetition_penalty",
-    ),
-    *("reasoning_effort", "logprobs", "top_logprobs", "n", "stream", "user"),
+    SAMPLING
+    | LOGPROBS
+    | {"model", "messages", "functions", "parallel_tool_calls", "reasoning_effort", "n", "stream", "user"}
 )
 
 
@@ -70,13 +64,13 @@ def read(http: HttpRequest) -> Request | Problem:
     request = ChatRequest(
         model=sent.strip(),
         messages=read_messages(fields),
-        tools=_tools(fields, extra),
+        tools=_tools(fields, extra) if fields.has(TOOLS) else (),
         tool_choice=_tool_choice(fields, extra),
         parallel_tools=fields.flag("parallel_tool_calls"),
-        sampling=_sampling(fields),
-        thinking=_thinking(fields, extra),
+        sampling=_sampling(fields) if fields.has(SAMPLING) else UNSET,
+        thinking=_thinking(fields, extra) if fields.has(THINKING) else None,
         format=_format(fields, extra),
-        logprobs=_logprobs(fields),
+        logprobs=_logprobs(fields) if fields.has(LOGPROBS) else None,
         choices=positive(fields, "n") or 1,
         stream=fields.flag("stream") or False,
         user=fields.text("user"),

@@ -1,6 +1,6 @@
 """Fields that OpenAI's routes share: strict types, the model's name, and what goes to `extra`."""
 
-from collections.abc import Iterable
+from collections.abc import Container
 from typing import Any
 
 from adapters.dialects.body import Rules, json_kind, read_request
@@ -17,11 +17,12 @@ WANTED = {
     "object": "an object",
     "array": "an array",
 }
+STRICT = Rules("", strict=True)
 
 
 def open_fields(http: HttpRequest) -> Fields | Problem:
     """The fields of a request's body."""
-    body = read_request(http, Rules("", strict=True))
+    body = read_request(http, STRICT)
     if isinstance(body, Problem):
         return body
     fields = Fields(body, Faults(wrong_type))
@@ -53,7 +54,6 @@ def positive(fields: Fields, name: str) -> int | None:
     return value
 
 
-def rest_of(fields: Fields, held: Iterable[str]) -> dict[str, Any]:
+def rest_of(fields: Fields, held: Container[str]) -> dict[str, Any]:
     """All that was set and that no field of the canonical form holds."""
-    names = frozenset(held)
-    return {name: value for name, value in fields.values.items() if value is not None and name not in names}
+    return {name: value for name, value in fields.values.items() if value is not None and name not in held}

@@ -1,6 +1,7 @@
 """Messages of `/v1/chat/completions`."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from adapters.dialects.fields import Fields
@@ -18,8 +19,8 @@ ROLES = {
     "tool": Role.TOOL,
     "function": Role.TOOL,
 }
-# Nearly all messages hold nothing else.
-PLAIN = {"role", "content"}
+# Who can say nothing but words.
+SPEAKERS = {name: role for name, role in ROLES.items() if role is not Role.TOOL}
 DATA_URL = re.compile(r"data:([a-zA-Z0-9.+/-]*)(?:;[a-zA-Z0-9.=+/-]+)*;base64,")
 
 
@@ -28,14 +29,23 @@ def read_messages(fields: Fields) -> tuple[Message, ...]:
     if "messages" not in fields.values or fields.values["messages"] in (None, []):
         fields.faults.note("[] is too short - 'messages'", "messages")
     calls = OpenCalls()
-    return tuple(_message(each, turn, calls) for turn, each in enumerate(fields.objects("messages")))
+    return tuple(
+        _plain(each) or _message(fields.object("messages", turn, each), turn, calls)
+        for turn, each in enumerate(fields.mappings("messages"))
+    )
+
+
+def _plain(message: Mapping[str, Any]) -> Message | None:
+    """A message of a role and a text, as nearly all are."""
+    role, content = message.get("role"), message.get("content")
+    if len(message) != 2 or type(content) is not str or type(role) is not str or role not in SPEAKERS:
+        return None
+    return Message(SPEAKERS[role], (Text(content),))
 
 
 def _message(fields: Fields, turn: int, calls: OpenCalls) -> Message:
     role = _role(fields)
     content = _content(fields)
-    if content and role is not Role.TOOL and fields.values.keys() <= PLAIN:
-        return Message(role, content)
     name = fields.text("name")
     if role is Role.TOOL:
         return Message(role, _result(fields, name or "", content, turn, calls))

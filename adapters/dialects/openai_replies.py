@@ -40,6 +40,9 @@ THINKING = ("reasoning_content",)
 SSE = {"content-type": "text/event-stream", "cache-control": "no-cache"}
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
+# The choices of a chunk that is a text of the first one, around that text.
+TEXT_BEFORE = b'[{"index":0,"delta":{"content":'
+TEXT_AFTER = b'},"finish_reason":null}]'
 # Within a JSON string a quote is escaped, so these bytes can only be the key itself.
 REASON_TOLD = re.compile(rb'"finish_reason"\s*:\s*"')
 
@@ -102,8 +105,13 @@ def write(state: Writing, batch: Batch, elapsed_s: float) -> tuple[Writing, byte
     state = _begun(state, batch)
     if state.verbatim and batch.verbatim is not None:
         return _passed(state, batch, batch.verbatim.data)
+    before, after = state.opening + TEXT_BEFORE, TEXT_AFTER + _closing(state)
     chunks: list[bytes] = []
     for event in batch.events:
+        if type(event) is TextDelta and not event.choice and not event.logprobs and 0 in state.spoken:
+            # Nearly every event of nearly every stream.
+            chunks += (before, orjson.dumps(event.text), after)
+            continue
         state = _write_event(state, event, chunks)
         if state.ended:
             break
@@ -131,7 +139,7 @@ def _begun(state: Writing, batch: Batch) -> Writing:
 def _passed(state: Writing, batch: Batch, data: bytes) -> tuple[Writing, bytes]:
     """The upstream's own bytes, and the end mark where it gave none."""
     told = state.told or REASON_TOLD.search(data) is not None
-    ended = any(isinstance(event, Finished) for event in batch.events)
+    ended = bool(batch.events) and isinstance(batch.events[-1], Finished)
     if told != state.told or ended:
         state = evolve(state, told=told, ended=ended)
     return state, data if not ended or data.rstrip().endswith(b"[DONE]") else data + DONE
@@ -186,11 +194,16 @@ def _chunk(
     value: dict[str, Any] = {"index": choice, "delta": delta, "finish_reason": reason}
     if entries := list(logprobs):
         value["logprobs"] = {"content": entries, "refusal": None}
-    return _frame(state, [value], b',"usage":null' if state.usage_asked else b"")
+    return _frame(state, [value], _closing(state))
 
 
-def _frame(state: Writing, choices: list[Any], rest: bytes) -> bytes:
-    return b"".join((state.opening, orjson.dumps(choices), rest, b"}\n\n"))
+def _closing(state: Writing) -> bytes:
+    """What ends each chunk of a choice."""
+    return b',"usage":null}\n\n' if state.usage_asked else b"}\n\n"
+
+
+def _frame(state: Writing, choices: list[Any], closing: bytes) -> bytes:
+    return b"".join((state.opening, orjson.dumps(choices), closing))
 
 
 def _fragment(state: Writing, event: ToolCallDelta) -> dict[str, Any]:
@@ -213,7 +226,8 @@ def _close(state: Writing, finished: Finished, chunks: list[bytes]) -> Writing:
             reason = _reason(finished, choice, choice in state.called, state.legacy)
             chunks.append(_chunk(state, choice, {}, reason))
     if state.usage_asked and state.usage is not None:
-        chunks.append(_frame(state, [], b',"usage":' + orjson.dumps(_usage(state.usage))))
+        usage = orjson.dumps(_usage(state.usage))
+        chunks.append(_frame(state, [], b"".join((b',"usage":', usage, b"}\n\n"))))
     chunks.append(DONE)
     return evolve(state, ended=True)
 

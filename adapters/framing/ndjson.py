@@ -29,16 +29,15 @@ class NdjsonReader:
         self._pending = bytearray(data[cut:])
         frames: list[Frame] = []
         begin = 0
-        while begin < len(whole):
-            stop = whole.index(b"\n", begin)
-            if stop - begin > self.limit:
+        for line in whole[:-1].split(b"\n"):
+            if len(line) > self.limit:
                 self.overflown = True
                 self._pending.clear()
                 return whole[:begin], frames
-            line = whole[begin:stop]
+            end = begin + len(line) + 1
             if line and not line.isspace():
-                frames.append(Frame(line, begin, stop + 1))
-            begin = stop + 1
+                frames.append(Frame(line, begin, end))
+            begin = end
         self.overflown = len(self._pending) > self.limit
         return whole, frames
 

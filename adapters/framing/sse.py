@@ -42,22 +42,19 @@ class SseReader:
             # What is pending holds no end of a block; two bytes of it may belong to one.
             searched = max(0, len(pending) - 2)
             pending += data
-            spans = self._spans(pending, searched)
-        else:
-            spans = self._spans(data, 0)
-        if not spans:
-            if not pending:
-                pending += data
-            self.overflown = self._too_long()
-            return b"", []
-        end = spans[-1][2]
-        if pending:
-            whole = bytes(pending[:end])
-            del pending[:end]
-        else:
-            whole = data[:end]
+            if not self._ends(pending, searched):
+                self.overflown = self._too_long()
+                return b"", []
+            data = bytes(pending)
+            pending.clear()
+        plain = None if self._carriage or len(data) > self.limit else _plain(data)
+        if plain is None:
+            return self._blocks(data)
+        self._opened = True
+        end = len(plain[0])
+        if end < len(data):
             pending += data[end:]
-        return self._frames(whole, spans)
+        return plain
 
     def rest(self) -> tuple[bytes, Frame | None]:
         """What is left at the end of the bytes, and the frame it would be had its blank line come."""
@@ -65,35 +62,28 @@ class SseReader:
         self._pending.clear()
         return left, self._frame(left, 0, len(left), len(left))
 
-    def _spans(self, buffer: bytes | bytearray, searched: int) -> list[tuple[int, int, int]]:
-        """Where each whole block begins, where its last line stops, and where its blank line ends."""
-        spans = []
-        begin = 0
+    def _ends(self, buffer: bytearray, searched: int) -> bool:
+        """Whether a block ends in `buffer`, from `searched` on."""
         if self._carriage:
-            for match in _BLANK.finditer(buffer, searched):
-                spans.append((begin, match.start(), match.end()))
-                begin = match.end()
-            return spans
-        stop = buffer.find(b"\n\n", searched)
-        while stop >= 0:
-            spans.append((begin, stop, stop + 2))
-            begin = stop + 2
-            stop = buffer.find(b"\n\n", begin)
-        return spans
+            return _BLANK.search(buffer, searched) is not None
+        return buffer.find(b"\n\n", searched) >= 0
 
-    def _frames(self, whole: bytes, spans: list[tuple[int, int, int]]) -> tuple[bytes, list[Frame]]:
+    def _blocks(self, data: bytes) -> tuple[bytes, list[Frame]]:
+        """What `feed` gives, of blocks of any form; what follows them is pending."""
         frames: list[Frame] = []
-        for begin, stop, end in spans:
+        begin = 0
+        for blank in _BLANK.finditer(data):
             # An LF whose CR ended the block before is no part of this one.
-            if stop - begin - whole.startswith(b"\n", begin) > self.limit:
+            if blank.start() - begin - data.startswith(b"\n", begin) > self.limit:
                 self.overflown = True
-                self._pending.clear()
-                return whole[:begin], frames
-            frame = self._frame(whole, begin, stop, end)
+                return data[:begin], frames
+            frame = self._frame(data, begin, blank.start(), blank.end())
             if frame is not None:
                 frames.append(frame)
+            begin = blank.end()
+        self._pending += data[begin:]
         self.overflown = self._too_long()
-        return whole, frames
+        return data[:begin], frames
 
     def _too_long(self) -> bool:
         """Whether what is pending has outgrown the limit, with line ends around it that do not count."""
@@ -110,6 +100,23 @@ class SseReader:
             return Frame(whole[begin + 6 : stop], start, end)
         event, data = _fields(whole[begin:stop])
         return None if data is None else Frame(data, start, end, event)
+
+
+def _plain(data: bytes) -> tuple[bytes, list[Frame]] | None:
+    """The whole blocks of `data`, if each is one line of data that ends in an LF, as nearly all are; else None."""
+    stop = data.rfind(b"\n\n")
+    if stop < 0 or not data.startswith(b"data: "):
+        return None
+    lines = data[6:stop].split(b"\n\ndata: ")
+    if data.count(b"\n", 0, stop) != 2 * len(lines) - 2:
+        return None
+    frames = []
+    start = 0
+    for line in lines:
+        end = start + len(line) + 8
+        frames.append(Frame(line, start, end))
+        start = end
+    return data[:start], frames
 
 
 def _fields(block: bytes) -> tuple[bytes, bytes | None]:

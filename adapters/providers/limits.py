@@ -29,6 +29,16 @@ _PARTS = re.compile(r"(\d+(?:\.\d+)?)(ms|us|\u00b5s|ns|d|h|m|s)", re.ASCII)
 _AGAIN = re.compile(rf"(?:try again|retry) (?:in|after) ((?:{_PART})+)", re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
 _COUNT = re.compile(r"\d{1,18}", re.ASCII)
+# Requests and tokens that are left, and when each is full again.
+_QUOTA = (
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-requests",
+    "x-ratelimit-reset-tokens",
+)
+_ANY_QUOTA = frozenset(_QUOTA)
+# Longer than any limit lasts: a number above it is a date, in epoch seconds or milliseconds.
+_DATES_S = 1e9
 
 
 def retry_after(headers: Headers, message: str = "") -> float | None:
@@ -67,7 +77,7 @@ def reset(text: str, now: float | None) -> float | None:
     seconds = duration(text)
     if seconds is None:
         at = _rfc3339(text.strip())
-    elif seconds < 1e9:
+    elif seconds < _DATES_S:
         return seconds
     else:
         at = seconds / 1000 if seconds >= 1e12 else seconds
@@ -76,17 +86,23 @@ def reset(text: str, now: float | None) -> float | None:
 
 def quota(target: str, head: ReplyHead, now: float) -> QuotaSeen | None:
     """What the `x-ratelimit-*` headers say is left for `target`; None if nothing readable. Monotonic `now`."""
+    return None if _ANY_QUOTA.isdisjoint(head.headers) else left(target, head, now, _QUOTA)
+
+
+def left(target: str, head: ReplyHead, now: float, names: tuple[str, str, str, str]) -> QuotaSeen | None:
+    """What headers of these `names` say is left: requests and tokens that remain, and when each is full again."""
     headers = head.headers
-    clock = _http_date(headers.get("date", ""))
-    seen = QuotaSeen(
-        target,
-        now,
-        _count(headers.get("x-ratelimit-remaining-requests", "")),
-        _count(headers.get("x-ratelimit-remaining-tokens", "")),
-        reset(headers.get("x-ratelimit-reset-requests", ""), clock),
-        reset(headers.get("x-ratelimit-reset-tokens", ""), clock),
-    )
-    return None if seen == QuotaSeen(target, now) else seen
+    requests, tokens, requests_in, tokens_in = (headers.get(name, "") for name in names)
+    found = _count(requests), _count(tokens), _reset(requests_in, headers), _reset(tokens_in, headers)
+    return None if found == (None, None, None, None) else QuotaSeen(target, now, *found)
+
+
+def _reset(text: str, headers: Headers) -> float | None:
+    """Seconds until a limit is reset; the provider's clock is read only where they are told as a date."""
+    seconds = duration(text)
+    if seconds is not None and seconds < _DATES_S:
+        return seconds
+    return reset(text, _http_date(headers.get("date", ""))) if text else None
 
 
 def _number(text: str) -> float | None:

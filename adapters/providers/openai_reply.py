@@ -11,6 +11,7 @@ import orjson
 from attrs import define, field
 
 from adapters.framing.frame import Frame
+from adapters.providers.alike import Alike
 from adapters.providers.errors import complaint
 from adapters.providers.replies import Answer, count, made_call_id, text
 from adapters.providers.vectors import vectors
@@ -52,8 +53,11 @@ _REASONS: Mapping[str, Reason] = {
 _SPOKEN = frozenset(
     {"role", "content", "refusal", "tool_calls", "function_call", "reasoning", "reasoning_content"}
 )
+# A delta of nothing but text.
+_PLAIN = frozenset({"role", "content"})
 # Of a whole reply, what has events of its own, and `obfuscation`, which is padding.
 _TOLD = frozenset({"id", "object", "created", "model", "choices", "usage", "obfuscation"})
+_UNTOLD = Usage()
 # OpenAI gives at most 128 choices.
 _MOST_CHOICES = 128
 
@@ -75,6 +79,11 @@ class _Choice:
     by_index: dict[int, _Call] = field(factory=dict)
     told: int = 0
     reason: Reason | None = None
+
+    @property
+    def nameless(self) -> bool:
+        """Whether a call never got its name. Those that did are told."""
+        return self.told < len(self.calls)
 
     def call(self, index: int | None, id: str, name: str) -> _Call:
         """The call a fragment belongs to. Some servers leave out the index, or give all calls the same one."""
@@ -98,15 +107,21 @@ class _Choice:
 class ChatAnswer(Answer):
     """One reply of /chat/completions or /completions. `usage_asked`: the client wants to see usage in the stream."""
 
-    usage_asked: bool
+    usage_asked: bool = False
     id: str | None = field(default=None, init=False)
     _choices: dict[int, _Choice] = field(factory=dict, init=False)
     _usage: Usage | None = field(default=None, init=False)
     _extra: dict[str, Any] = field(factory=dict, init=False)
+    _alike: Alike = field(factory=Alike, init=False)
 
     def take(self, frame: Frame, events: list[Event]) -> bool:
         """Read one frame: a chunk, the end mark, or an error."""
         data = frame.data
+        said = None if frame.event else self._alike.text(data)
+        if said is not None:
+            if said:
+                events.append(TextDelta(said, self._alike.choice))
+            return True
         try:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:
@@ -121,15 +136,18 @@ class ChatAnswer(Answer):
         if not self.started:
             self._start(chunk, events)
         choices = chunk.get("choices")
+        alone = None
         if type(choices) is list:
             for choice in choices:
                 if type(choice) is dict and not self.ended:
-                    self._choice(choice, choice.get("delta"), events)
+                    alone = self._choice(choice, choice.get("delta"), events)
         if self.ended:
             return True
         usage = chunk.get("usage")
         if usage:
             self._usage = usage_of(usage) or self._usage
+        elif alone is not None and type(choices) is list and len(choices) == 1:
+            self._alike.learn(data, alone)
         if choices:
             return True
         self._beside(chunk)
@@ -148,18 +166,18 @@ class ChatAnswer(Answer):
 
     def whole(self, document: dict[str, Any], events: list[Event]) -> None:
         """Read a whole reply."""
-        choices = document.get("choices")
-        if not isinstance(choices, list) or not any(isinstance(choice, dict) for choice in choices):
+        told = document.get("choices")
+        choices = [choice for choice in told if type(choice) is dict] if type(told) is list else []
+        if not choices:
             self.fail(Kind.GARBLED, events)
             return
         self._start(document, events)
         for choice in choices:
-            if isinstance(choice, dict) and not self.ended:
+            if not self.ended:
                 self._choice(choice, _numbered(choice.get("message")), events)
         if self.ended:
             return
         self._usage = usage_of(document.get("usage"))
-        self._beside(document)
         self._finish(events)
 
     def close(self, events: list[Event]) -> bytes | None:
@@ -178,43 +196,49 @@ class ChatAnswer(Answer):
     def _start(self, chunk: dict[str, Any], events: list[Event]) -> None:
         self.started = True
         self.id = text(chunk.get("id")) or None
-        if chunk.get("object") == "text_completion":
+        kind = text(chunk.get("object"))
+        if kind == "text_completion":
             self.format = COMPLETIONS
-        elif text(chunk.get("object")).startswith("chat.completion"):
+        elif kind.startswith("chat.completion"):
             self.format = CHAT
         self._beside(chunk)
         events.append(Started(text(chunk.get("model")) or self.model, self.id))
 
     def _beside(self, chunk: dict[str, Any]) -> None:
         """Keep what a chunk tells beside its choices: service tier, moderation and the like."""
-        for name in chunk.keys() - _TOLD:
-            if chunk[name] is not None:
-                self._extra[name] = chunk[name]
+        for name, value in chunk.items():
+            if name not in _TOLD and value is not None:
+                self._extra[name] = value
 
-    def _choice(self, choice: dict[str, Any], delta: Any, events: list[Event]) -> None:
-        if choice.get("error") or choice.get("finish_reason") == "error":
+    def _choice(self, choice: dict[str, Any], delta: Any, events: list[Event]) -> TextDelta | None:
+        """Read one choice of a chunk; its event, if that is all it says."""
+        reason = choice.get("finish_reason")
+        if reason == "error" or choice.get("error"):
             self.complain(complaint(choice), events)
-            return
+            return None
         number = choice.get("index", 0)
         if type(number) is not int or not 0 <= number < _MOST_CHOICES:
             number = 0
         state = self._choices.get(number)
         if state is None:
             state = self._choices[number] = _Choice()
-        if choice.get("finish_reason"):
-            state.reason = _REASONS.get(text(choice["finish_reason"]), "stop")
+        if reason:
+            state.reason = _REASONS.get(text(reason), "stop")
         logprobs = choice.get("logprobs")
         entries = _entries(logprobs) if logprobs else ()
-        if type(delta) is dict:
-            said = delta.get("content")
-            if len(delta) == 1 and type(said) is str and not entries:
-                # Nearly every chunk of nearly every stream.
-                if said:
-                    events.append(TextDelta(said, number))
-                return
+        if type(delta) is not dict:
+            if text(choice.get("text")) or entries:
+                events.append(TextDelta(text(choice.get("text")), number, entries))
+            return None
+        said = delta.get("content")
+        if entries or type(said) is not str or not delta.keys() <= _PLAIN:
             self._delta(delta, number, state, entries, events)
-        elif text(choice.get("text")) or entries:
-            events.append(TextDelta(text(choice.get("text")), number, entries))
+        elif said:
+            # Nearly every chunk of nearly every stream.
+            event = TextDelta(said, number)
+            events.append(event)
+            return None if reason else event
+        return None
 
     def _delta(
         self,
@@ -290,9 +314,10 @@ class ChatAnswer(Answer):
 
     def _finish(self, events: list[Event]) -> None:
         """Tell the end. A call that never got a name cannot be called, and is no answer."""
-        if any(call.index is None for choice in self._choices.values() for call in choice.calls):
-            self.fail(Kind.GARBLED, events)
-            return
+        for choice in self._choices.values():
+            if choice.nameless:
+                self.fail(Kind.GARBLED, events)
+                return
         if self._usage is not None:
             events.append(UsageSeen(self._usage))
         last = max(self._choices, default=0)
@@ -340,7 +365,7 @@ def usage_of(usage: Any) -> Usage | None:
         count(given.get("cached_tokens")) if type(given) is dict else None,
         count(made.get("reasoning_tokens")) if type(made) is dict else None,
     )
-    return None if seen == Usage() else seen
+    return None if seen == _UNTOLD else seen
 
 
 def _numbered(message: Any) -> Any:

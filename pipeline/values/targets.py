@@ -50,6 +50,7 @@ class ModelFacts:
     `name` is the provider's own. `capabilities` None: try and see. `context_length` and `embedding_length` are tokens
     and numbers. `family`, `parameter_size`, `quantization`, `size` (bytes), `digest` and `modified_at` (RFC 3339) are
     told by providers that know them. `output_limit`: the longest answer, in tokens.
+    `structured_output`: whether it keeps to a JSON schema by itself.
     """
 
     name: str
@@ -58,14 +59,13 @@ class ModelFacts:
     embedding_length: int | None = None
     family: str | None = None
     parameter_size: str | None = None
-    output_limit: int | None = None
-    price: Price | None = None
     quantization: str | None = None
     size: int | None = None
     digest: str | None = None
     modified_at: str | None = None
     output_limit: int | None = None
     price: Price | None = None
+    structured_output: bool | None = None
 
 
 @frozen

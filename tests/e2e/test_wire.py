@@ -196,7 +196,8 @@ def test_many_requests_leave_nothing_behind(proxy):
     time.sleep(0.3)
     after = descriptors(running), resident_kb(running)
     assert after[0] <= before[0] + 1
-    assert after[1] <= before[1] * 1.02
+    # So few requests as a quick run makes are told apart from a page more here or there by 2 % alone.
+    assert after[1] <= before[1] * (1.01 if REQUESTS >= 10_000 else 1.02)
 
 
 def test_readers_who_stop_do_not_hold_up_the_end(upstream, tmp_path):

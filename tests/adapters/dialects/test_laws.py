@@ -13,8 +13,10 @@ from adapters.dialects import DIALECTS
 from adapters.providers import CODECS
 from pipeline.values.events import (
     Batch,
+    ExtraDelta,
     Failed,
     Finished,
+    RefusalDelta,
     Started,
     TextDelta,
     ThinkingDelta,
@@ -104,6 +106,20 @@ def test_any_batches_give_the_same_reply(path, data):
     assert content(path, written(path, ASK[path], batches)) == spoken(events)
     body = {**ASK[path], "stream": False}
     assert collected(path, body, *batches) == collected(path, body, Batch(events))
+
+
+@pytest.mark.parametrize("path", ASK)
+@given(texts=st.lists(TEXT, min_size=1, max_size=4), model=st.sampled_from(["m", "m:7b", " m "]))
+def test_a_text_is_written_as_any_other_piece(path, texts, model):
+    def in_general(text):
+        if path == "/v1/chat/completions":
+            return ExtraDelta("openai.chat", {"content": text})
+        return RefusalDelta(text)
+
+    body = {**ASK[path], "model": model}
+    plain = [Started(model), *map(TextDelta, texts)]
+    general = [Started(model), *map(in_general, texts)]
+    assert written(path, body, [plain]) == written(path, body, [general])
 
 
 def told(events):

@@ -40,6 +40,12 @@ def read(reader, *pieces):
             b"data: a\n\n\xef\xbb\xbfdata: b\n\n", [(b"", b"a")], id="a byte-order mark elsewhere is none"
         ),
         pytest.param(b": hello\n\ndata: a\n: note\n\n", [(b"", b"a")], id="comments"),
+        pytest.param(
+            b"data: a\n\n: note\n\ndata: b\n\nevent: e\ndata: c\n\ndata: d\n\n",
+            [(b"", b"a"), (b"", b"b"), (b"e", b"c"), (b"", b"d")],
+            id="blocks of all forms among plain ones",
+        ),
+        pytest.param(b"data: \n\ndata: data: a\n\n", [(b"", b""), (b"", b"data: a")], id="plain, but odd"),
         pytest.param(b"data: a\ndata: b\n\n", [(b"", b"a\nb")], id="several lines of data"),
         pytest.param(b"data: a\r\ndata:\r\ndata: b\r\n\r\n", [(b"", b"a\n\nb")], id="an empty line of data"),
         pytest.param(
