@@ -123,6 +123,7 @@ class Attempt:
             scope.deadline = self._limit(target.provider.timeout_s)
         state = codec.fresh(self._request)
         held: list[Batch] = []
+        slow = True
         while True:
             data = await reply.read()
             if isinstance(data, Problem):
@@ -141,15 +142,18 @@ class Attempt:
                     return
                 else:
                     continue
-            if streamed and len(batch.events) > FEW_EVENTS:
+            began = self.env.now()
+            if streamed and (slow or len(batch.events) > FEW_EVENTS):
                 # While the client takes his time the upstream is not asked for more, so its silence is not counted.
-                # Few events fit the kernel's buffers, or he has until the idle limit to take them.
+                # From one who was quick so far, few events are gone long before the idle limit.
                 scope.deadline = math.inf if ended else self._end_s()
             await self._hand_on(batch)
             if ended:
                 return
             if streamed:
-                self._wait_until(scope, min(self.env.now() + self.options.idle_timeout, self._end_s()))
+                now = self.env.now()
+                slow = now - began > DEADLINE_STEP_S
+                self._wait_until(scope, min(now + self.options.idle_timeout, self._end_s()))
 
     @staticmethod
     def _wait_until(scope: trio.CancelScope, deadline: float) -> None:
