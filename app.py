@@ -28,6 +28,8 @@ from adapters import hosting, listing
 from adapters.admin import control_plane
 from adapters.asgi import App, Receive, Scope, Send
 from adapters.banner import Opening, banner
+from adapters.catalogue import knowledge
+from adapters.credentials import Credentials
 from adapters.dialects import DIALECTS
 from adapters.edge import Edge, data_plane
 from adapters.guard import Guard, guarded, is_loopback, origins_pattern
@@ -38,8 +40,9 @@ from adapters.http1.dialling import origin_of, proxy_of
 from adapters.ledger import Ledger
 from adapters.lifecycle import Lifecycle
 from adapters.logs import LogOptions, logging_to, to_descriptor
+from adapters.origins import ByOrigin
 from adapters.probes import ProbeOptions, watch_providers
-from adapters.providers import CODECS
+from adapters.providers import CODECS, CREDENTIALS
 from adapters.reloading import reloading
 from adapters.serving import CannotListen, ServerOptions, bound, serve
 from adapters.silences import Silences
@@ -55,7 +58,7 @@ from pipeline.names import permits
 from pipeline.ports import Env, Transport
 from pipeline.protocol import Service
 from pipeline.state.board import Board
-from pipeline.values.targets import Provider
+from pipeline.values.targets import Price, Provider
 from pipeline.wiring import Catalog, Entry, build_stages, compose
 from stages import CATALOG
 
@@ -142,6 +145,7 @@ class Assembled:
     silences: Silences
     house: House
     application: App
+    credentials: Credentials
 
     @asynccontextmanager
     async def living(self) -> AsyncIterator[None]:
@@ -151,6 +155,7 @@ class Assembled:
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.ledger.run)
+                await nursery.start(self.credentials.run)
                 nursery.start_soon(self.silences.run)
                 await nursery.start(watch_providers, self.env, self.board.tell, probes)
                 settle_memory()
@@ -167,6 +172,8 @@ def assembled(config: Config) -> Assembled:
     instance = secrets.token_hex(8)
     board, lifecycle, silences = Board(rolls), Lifecycle(), Silences()
     ledger = Ledger(SqliteStore(Path(config.server.data_dir) / "usage.db"))
+    credentials = Credentials(CREDENTIALS)
+    config = evolve(config, providers=tuple(map(credentials.given, config.providers)))
     env = environment(config, board, ledger)
     services = services_of(config, env)
     house = House(
@@ -200,7 +207,7 @@ def assembled(config: Config) -> Assembled:
         draining=lambda: lifecycle.draining,
     )
     application = guarded(data_plane(edge, control_plane(house)), guard)
-    return Assembled(config, env, board, ledger, lifecycle, silences, house, application)
+    return Assembled(config, env, board, ledger, lifecycle, silences, house, application, credentials)
 
 
 def environment(config: Config, board: Board, ledger: Ledger) -> Env:
@@ -217,7 +224,12 @@ def environment(config: Config, board: Board, ledger: Ledger) -> Env:
                 return httpx_transport(context, provider.proxy)
             case _:
                 way = proxy_of(provider.proxy) if provider.proxy else None
-                return Http1Transport(origin_of(provider.base_url), context, way)
+                main = Http1Transport(origin_of(provider.base_url), context, way)
+                # Where a provider lists its models elsewhere, its calls may go there as well, and nowhere else.
+                listing = origin_of(CODECS[provider.kind].list_models(provider).url)
+                if listing == main.origin:
+                    return main
+                return ByOrigin(main, {listing: Http1Transport(listing, context, way)})
 
     return Env(
         now=trio.current_time,
@@ -231,6 +243,7 @@ def environment(config: Config, board: Board, ledger: Ledger) -> Env:
             name: Gate(name, provider.max_concurrent, PROVIDER_QUEUE) for name, provider in providers.items()
         },
         models={**(DEMO_MODELS if demo else {}), **config.models},
+        known=knowledge(config.equivalence),
         allowed=permits(config.models_filter),
         keep=ledger.keep,
     )
@@ -480,10 +493,19 @@ def flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
 @main.command("models")
 @configured
 def models(config: Config) -> None:
-    """List the models that would be served."""
+    """List the models that would be served: context, price per million tokens in and out, abilities, targets."""
     for model in trio.run(found_models, config):
         targets = ", ".join(target.name for target in model.targets)
-        click.echo(f"{model.name:40} {targets:40} {', '.join(model.capabilities)}")
+        length = model.facts.context_length
+        context = f"{length:,}" if length else "?"
+        can = ", ".join(model.capabilities)
+        click.echo(f"{model.name:40} {context:>10} {price_of(model.facts.price):>18}  {can:30} {targets}")
+
+
+def price_of(price: Price | None) -> str:
+    """What a million tokens cost, in and out."""
+    known = (price or Price()).input, (price or Price()).output
+    return " / ".join("?" if cost is None else f"${cost:g}" for cost in known)
 
 
 async def found_models(config: Config) -> tuple[listing.Model, ...]:

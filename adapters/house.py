@@ -36,4 +36,5 @@ class House:
             rules=env.models,
             patterns={kind: codec.patterns for kind, codec in env.codecs.items()},
             allowed=env.allowed,
+            known=env.known,
         )

@@ -12,9 +12,11 @@ from functools import reduce
 from hashlib import sha256
 from typing import Any
 
-from attrs import asdict, evolve, field, frozen
+from attrs import field, frozen
 
-from pipeline.names import Lists, canonical, resolve_facts, who_serves
+from pipeline.known import NOTHING_KNOWN, Knowledge
+from pipeline.names import Lists, canonical
+from pipeline.serving import all_facts, completed, resolve_facts, who_serves
 from pipeline.state.board import Snapshot
 from pipeline.values.targets import Capability, ModelFacts, ModelRule, Provider, Target
 
@@ -47,13 +49,17 @@ VENDOR = re.compile(r"^(?:[a-z-]+\.)+(?=[a-z])")
 
 @frozen
 class Catalogue:
-    """All that lists are made from. `lists` by provider; `patterns` by provider kind; `allowed`: the model filter."""
+    """All that lists are made from. `lists` by provider; `patterns` by provider kind; `allowed`: the model filter.
+
+    `known`: what is known of models that no provider tells.
+    """
 
     providers: Mapping[str, Provider]
     lists: Lists
     rules: Mapping[str, ModelRule]
     patterns: Mapping[str, tuple[str, ...]]
     allowed: Callable[..., bool]
+    known: Knowledge = NOTHING_KNOWN
 
 
 @frozen
@@ -106,13 +112,6 @@ class Model:
         return self.facts.family or family_of(self.name)
 
 
-def completed(facts: ModelFacts, other: ModelFacts) -> ModelFacts:
-    """`facts`, and from `other` what they do not tell."""
-    told = asdict(other, recurse=False)
-    missing = {name: told[name] for name, value in asdict(facts, recurse=False).items() if value is None}
-    return evolve(facts, **missing)
-
-
 def _surely(target: Target) -> frozenset[Capability]:
     """What a model can do of which nobody stated anything."""
     if "embed" in target.model.lower():
@@ -154,8 +153,8 @@ def listed_by(provider: Provider, catalogue: Catalogue) -> Iterable[Model]:
     """The models that one provider lists, without those the filter hides."""
     for facts in catalogue.lists.get(provider.name) or ():
         if catalogue.allowed(facts.name, f"{provider.name}/{facts.name}"):
-            resolved = resolve_facts(provider.name, facts.name, (facts,), catalogue.rules)
-            yield Model(facts.name, (Target(provider, resolved),))
+            whole = all_facts(provider, facts, catalogue.rules, catalogue.known)
+            yield Model(facts.name, (Target(provider, whole),))
 
 
 def newest_first(found: Iterable[Model]) -> tuple[Model, ...]:
@@ -181,7 +180,13 @@ def _moment(text: str) -> datetime | None:
 def find(name: str, catalogue: Catalogue) -> Model | None:
     """The model that clients mean by `name`; None where nobody serves it, or nobody may."""
     served = who_serves(
-        name, catalogue.providers, catalogue.lists, catalogue.rules, catalogue.patterns, catalogue.allowed
+        name,
+        catalogue.providers,
+        catalogue.lists,
+        catalogue.rules,
+        catalogue.patterns,
+        catalogue.allowed,
+        catalogue.known,
     )
     return Model(name.strip(), served.targets) if served.targets else None
 
@@ -276,8 +281,9 @@ def ps_answer(catalogue: Catalogue, snapshot: Snapshot, now: float, epoch: float
         provider, _, own_name = name.partition("/")
         if provider not in catalogue.providers or not catalogue.allowed(own_name, name):
             continue
-        facts = resolve_facts(provider, own_name, catalogue.lists.get(provider), catalogue.rules)
-        model = Model(own_name, (Target(catalogue.providers[provider], facts),))
+        place, listed = catalogue.providers[provider], catalogue.lists.get(provider)
+        facts = resolve_facts(place, own_name, listed, catalogue.rules, catalogue.known)
+        model = Model(own_name, (Target(place, facts),))
         used = epoch - (now - (busy[name].last_used or now))
         entries.setdefault(canonical(own_name), _ps_entry(model, used + LOADED_S))
     return {"models": list(entries.values())}

@@ -106,7 +106,7 @@ async def _probe(env: Env, tell: Callable[[Fact], None], provider: Provider, opt
     _log_change(provider, env.snapshot().provider(provider.name), problem)
     now = env.now()
     if not isinstance(found, Problem):
-        tell(ModelsListed(provider.name, now, found))
+        tell(ModelsListed(provider.name, now, codec.served(provider, found)))
     tell(ProbeEnded(provider.name, now, now - began, problem))
 
 

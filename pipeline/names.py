@@ -1,19 +1,29 @@
-"""Model names: when two mean the same model, what is known of it, and who serves it.
+"""Model names: when two are spelt alike, the lists and rules they stand in, and the filter that admits them.
 
 One reading for all who ask: the stage that routes, the lists of models, and the explanations.
 """
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import evolve
 
-from pipeline.values.targets import ModelFacts, ModelRule, Provider, Target
+from pipeline.values.targets import ModelFacts, ModelRule
 
 Lists: TypeAlias = Mapping[str, tuple[ModelFacts, ...] | None]
+
+# The facts that `[models.NAME]` may state.
+STATED = (
+    "capabilities",
+    "context_length",
+    "output_limit",
+    "embedding_length",
+    "family",
+    "parameter_size",
+    "price",
+)
 
 
 def canonical(name: str) -> str:
@@ -21,21 +31,12 @@ def canonical(name: str) -> str:
     return name.strip().lower().removesuffix(":latest")
 
 
-def resolve_facts(
-    provider: str, model: str, listed: tuple[ModelFacts, ...] | None, rules: Mapping[str, ModelRule]
-) -> ModelFacts:
-    """What is known of `model` at `provider`: its own list, overlaid by `[models."provider/model"]` or `[models.model]`."""
-    facts = by_name(listed).get(canonical(model)) or ModelFacts(model)
-    rule = rule_of(f"{provider}/{facts.name}", rules) or rule_of(facts.name, rules)
-    return facts if rule is None or rule.targets else overlaid(facts, rule)
-
-
 def by_name(listed: tuple[ModelFacts, ...] | None) -> Mapping[str, ModelFacts]:
     """A provider's list by the names that are compared; the first of equal ones. Made once a list."""
-    return _indexed(_Same(listed)) if listed else {}
+    return _indexed(Same(listed)) if listed else {}
 
 
-class _Same:
+class Same:
     """A list as the one object it is, so that finding it again does not read through it."""
 
     __slots__ = ("listed",)
@@ -47,11 +48,11 @@ class _Same:
         return id(self.listed)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.listed is self.listed
+        return isinstance(other, Same) and other.listed is self.listed
 
 
 @lru_cache(maxsize=256)
-def _indexed(same: _Same) -> Mapping[str, ModelFacts]:
+def _indexed(same: Same) -> Mapping[str, ModelFacts]:
     return {canonical(facts.name): facts for facts in reversed(same.listed)}
 
 
@@ -65,11 +66,7 @@ def rule_of(name: str, rules: Mapping[str, ModelRule]) -> ModelRule | None:
 
 def overlaid(facts: ModelFacts, rule: ModelRule) -> ModelFacts:
     """`facts` with all that `rule` states put over them."""
-    stated: dict[str, Any] = {
-        name: value
-        for name in ("capabilities", "context_length", "embedding_length", "family", "parameter_size")
-        if (value := getattr(rule, name)) is not None
-    }
+    stated: dict[str, Any] = {name: value for name in STATED if (value := getattr(rule, name)) is not None}
     return evolve(facts, **stated) if stated else facts
 
 
@@ -97,77 +94,3 @@ def _matcher(pattern: str) -> Callable[[str], object]:
 def everything(*names: str) -> bool:
     """The filter that admits all."""
     return True
-
-
-@frozen
-class Served:
-    """Who serves a name: targets in the order they were named, and how they were found (`alias`, `qualified` ...)."""
-
-    targets: tuple[Target, ...]
-    why: str
-
-
-def who_serves(
-    name: str,
-    providers: Mapping[str, Provider],
-    lists: Lists,
-    rules: Mapping[str, ModelRule],
-    patterns: Mapping[str, tuple[str, ...]],
-    allowed: Callable[..., bool] = everything,
-) -> Served:
-    """The targets that can serve `name`; the first of these that finds any decides. `allowed`: the model filter.
-
-    An alias of `[models]`; a name qualified by its provider; the providers' own lists; the patterns of each kind's
-    names, for providers that serve more than they list or have not told their list. `patterns` by provider kind.
-    """
-    served = _serving(name, providers, lists, rules, patterns)
-    asked = name if served.why == "alias" else ""
-    targets = tuple(
-        target for target in served.targets if allowed(asked or target.model, target.model, target.name)
-    )
-    return Served(targets, served.why)
-
-
-def _serving(
-    name: str,
-    providers: Mapping[str, Provider],
-    lists: Lists,
-    rules: Mapping[str, ModelRule],
-    patterns: Mapping[str, tuple[str, ...]],
-) -> Served:
-    rule = rule_of(name, rules)
-    if rule is not None and rule.targets:
-        return Served(_aliased(rule, providers, lists, rules), "alias")
-
-    def target(provider: Provider, model: str) -> Target:
-        return Target(provider, resolve_facts(provider.name, model, lists.get(provider.name), rules))
-
-    head, _, rest = name.strip().partition("/")
-    if rest and head.lower() in providers:
-        return Served((target(providers[head.lower()], rest),), "qualified")
-    wanted = canonical(name)
-    listed = tuple(
-        target(provider, name.strip())
-        for provider in providers.values()
-        if wanted in by_name(lists.get(provider.name))
-    )
-    if listed:
-        return Served(listed, "listed")
-    matching = tuple(
-        target(provider, name.strip())
-        for provider in providers.values()
-        if any(fnmatchcase(wanted, pattern) for pattern in patterns.get(provider.kind, ()))
-    )
-    return Served(matching, "pattern")
-
-
-def _aliased(
-    rule: ModelRule, providers: Mapping[str, Provider], lists: Lists, rules: Mapping[str, ModelRule]
-) -> tuple[Target, ...]:
-    targets = []
-    for qualified in rule.targets:
-        head, _, model = qualified.partition("/")
-        if head in providers:
-            facts = resolve_facts(head, model, lists.get(head), rules)
-            targets.append(Target(providers[head], overlaid(facts, rule)))
-    return tuple(targets)

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeAlias
 from attrs import field, frozen
 
 from pipeline.gate import Gate
+from pipeline.known import NOTHING_KNOWN, Knowledge
 from pipeline.names import everything
 from pipeline.state.board import Snapshot
 from pipeline.values.events import Batch
@@ -27,6 +28,11 @@ class Encoded:
     losses: Losses = ()
 
 
+def all_listed(provider: Provider, listed: tuple[ModelFacts, ...]) -> tuple[ModelFacts, ...]:
+    """An account serves all that its list names."""
+    return listed
+
+
 @frozen
 class Codec:
     """One vendor's wire language, as pure functions: no socket, no clock.
@@ -41,6 +47,7 @@ class Codec:
     `quota(target name, head, now)`: what the rate-limit headers say, None if nothing. Monotonic `now`.
     `list_models(provider)` and `models(body)`: the free call that lists models, and its answer read; () if unreadable.
     It is the health probe as well.
+    `served(provider, listed)`: what an account serves of the models its list names; all, as a rule.
     `patterns`: shell patterns of model names that this vendor serves, for providers whose list is not known.
     """
 
@@ -55,6 +62,7 @@ class Codec:
     list_models: Callable[[Provider], HttpRequest]
     models: Callable[[bytes], tuple[ModelFacts, ...]]
     patterns: tuple[str, ...] = ()
+    served: Callable[[Provider, tuple[ModelFacts, ...]], tuple[ModelFacts, ...]] = all_listed
 
 
 @frozen
@@ -141,6 +149,7 @@ class Env:
 
     `now`: monotonic seconds; `epoch`: wall clock, for records and signatures alone; `rolls(n)`: n floats in [0, 1).
     `providers` by name, `codecs` by kind, `transports` by provider, `gates` by provider; `models`: `[models]`.
+    `known`: the catalogue of models.
     `allowed(*names)`: whether the house may serve a model known by these names. `keep`: where Records go.
     """
 
@@ -153,5 +162,6 @@ class Env:
     transports: Mapping[str, Transport]
     gates: Mapping[str, Gate]
     models: Mapping[str, ModelRule] = field(factory=dict)
+    known: Knowledge = NOTHING_KNOWN
     allowed: Callable[..., bool] = everything
     keep: Callable[[Record], None] = no_record

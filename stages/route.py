@@ -10,9 +10,11 @@ from typing import Literal, Protocol
 
 from attrs import define, field, frozen
 
-from pipeline.names import Lists, Served, everything, rule_of, who_serves
+from pipeline.known import NOTHING_KNOWN, Knowledge
+from pipeline.names import Lists, everything, rule_of
 from pipeline.ports import Env
 from pipeline.protocol import Stage, before
+from pipeline.serving import Served, who_serves
 from pipeline.state.board import Snapshot
 from pipeline.values.exchange import Exchange, Plan, Preference
 from pipeline.values.messages import ChatRequest, EmbedRequest, Image, Request
@@ -47,12 +49,13 @@ class Serving(Protocol):
 
 @frozen
 class House:
-    """What routing knows of the house, beside the snapshot."""
+    """What routing knows of the house, beside the snapshot. `known`: the catalogue of models."""
 
     providers: Mapping[str, Provider]
     models: Mapping[str, ModelRule]
     patterns: Mapping[str, tuple[str, ...]]
     allowed: Callable[..., bool] = everything
+    known: Knowledge = NOTHING_KNOWN
 
     def serving(self, name: str, snapshot: Snapshot) -> tuple[Served, ...]:
         """Who serves `name`, then who serves each model that stands in for it; no target twice."""
@@ -61,7 +64,9 @@ class House:
         known: set[Target] = set()
         groups = []
         for asked in (name, *(rule.fallback if rule else ())):
-            served = who_serves(asked, self.providers, lists, self.models, self.patterns, self.allowed)
+            served = who_serves(
+                asked, self.providers, lists, self.models, self.patterns, self.allowed, self.known
+            )
             new = tuple(target for target in dict.fromkeys(served.targets) if target not in known)
             known.update(new)
             groups.append(Served(new, served.why))
@@ -180,7 +185,7 @@ def _nobody(model: str, served: Served, preference: Preference) -> Problem:
 def build(options: RouteOptions, env: Env) -> Stage:
     """The stage."""
     patterns = {kind: codec.patterns for kind, codec in env.codecs.items()}
-    memory = Memory(House(env.providers, env.models, patterns, env.allowed))
+    memory = Memory(House(env.providers, env.models, patterns, env.allowed, env.known))
 
     def move(exchange: Exchange) -> Exchange | Problem:
         return plan_for(exchange, env.snapshot(), env.now(), options, memory)

@@ -135,9 +135,17 @@ def gateway(
     **environment: str,
 ) -> Iterator[Process]:
     """The proxy with `upstream` as its only provider, asked in the language of `kind`."""
-    path = {"openai": "/openai/v1", "ollama": "/ollama"}[kind]
+    path = {
+        "openai": "/openai/v1",
+        "ollama": "/ollama",
+        "openrouter": "/openrouter/api/v1",
+        "azure": "/azure",
+        "anthropic": "/anthropic",
+        "google": "/google/v1beta",
+        "aws_bedrock": "/aws_bedrock",
+    }[kind]
     named = {f"{kind.upper()}_BASE_URL": upstream.url + path, f"{kind.upper()}_API_KEY": "sim-key"}
     with app(
-        config=config if kind == "openai" else "", hypercorn=hypercorn, **named, **environment
+        config="" if kind == "ollama" else config, hypercorn=hypercorn, **named, **environment
     ) as running:
         yield running

@@ -24,7 +24,10 @@ ROOMS = {
 }
 HOUSE = {*ROOMS, "tests", "bench", "scripts"}
 
-FLOORS = {"values": 0, "state": 1, "protocol": 1, "gate": 1, "names": 1, "ports": 2, "wiring": 3, "config": 4}
+FLOORS = {
+    "values": 0, "state": 1, "protocol": 1, "gate": 1, "names": 1, "identity": 1, "known": 1, "serving": 1,
+    "ports": 2, "wiring": 3, "config": 4,
+}  # fmt: skip
 
 RESERVED = {
     "httpx": {"adapters.transport"},

@@ -11,6 +11,8 @@ from adapters.raw_json import object_of
 from pipeline.values.messages import Image, Message, Opaque, Part, Reasoning, Role, Text, ToolCall, ToolResult
 
 FORMAT = "openai.chat"
+# Signatures of thinking and the like, in the form in which all vendors' are told.
+DETAILS = "reasoning_details"
 ROLES = {
     "system": Role.SYSTEM,
     "developer": Role.SYSTEM,
@@ -127,11 +129,18 @@ def _image(fields: Fields) -> Image:
 
 
 def _thinking(fields: Fields) -> tuple[Reasoning, ...]:
-    """What came as thinking, given back; under both names that are in use."""
+    """What came as thinking, given back; under both names that are in use, with details for the vendor who told them."""
     text = fields.text("reasoning_content") or fields.text("reasoning") or ""
-    details = fields.values.get("reasoning_details")
-    extra = {} if details is None else {FORMAT: {"reasoning_details": details}}
-    return (Reasoning(text, extra),) if text or extra else ()
+    details = fields.mappings(DETAILS)
+    if not text:
+        text = "".join(map(_words, details))
+    return (Reasoning(text, {DETAILS: details} if details else {}),) if text or details else ()
+
+
+def _words(detail: Mapping[str, Any]) -> str:
+    """What a detail says in plain words; nothing if it is encrypted."""
+    said = detail.get("text") or detail.get("summary")
+    return said if type(said) is str else ""
 
 
 def _spoken(fields: Fields) -> tuple[Part, ...]:

@@ -35,6 +35,8 @@ from pipeline.values.http import ReplyHead
 from pipeline.values.messages import ChatRequest, Request, ToolCall
 
 FORMAT = "openai.chat"
+# What the client is to give back with the thinking: signatures and the like, of whichever vendor.
+DETAILS = "reasoning_details"
 # Under which names thinking is given.
 THINKING = ("reasoning_content",)
 SSE = {"content-type": "text/event-stream", "cache-control": "no-cache"}
@@ -158,6 +160,8 @@ def _write_event(state: Writing, event: Event, chunks: list[bytes]) -> Writing:
             return state if choice in state.called else evolve(state, called=state.called | {choice})
         case ExtraDelta(format, value, choice) if format == FORMAT:
             return _say(state, choice, dict(value), chunks)
+        case ExtraDelta(format, value, choice) if format == DETAILS:
+            return _say(state, choice, {DETAILS: [value]}, chunks)
         case UsageSeen(usage):
             return evolve(state, usage=usage)
         case Finished():
@@ -286,6 +290,8 @@ def _choice(state: Writing, events: tuple[Event, ...], finished: Finished, choic
         match event:
             case ExtraDelta(format, value, at) if format == FORMAT and at == choice:
                 extras.append(value)
+            case ExtraDelta(format, value, at) if format == DETAILS and at == choice:
+                extras.append({DETAILS: [value]})
             case TextDelta(text, at, entries) if at == choice:
                 said["content"].append(text)
                 logprobs.extend(entries)

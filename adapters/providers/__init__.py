@@ -2,7 +2,31 @@
 
 from collections.abc import Mapping
 
-from adapters.providers import ollama, openai
+from adapters.credentials import Source
+from adapters.providers import (
+    anthropic,
+    azure,
+    bedrock,
+    bedrock_credentials,
+    google,
+    ollama,
+    openai,
+    openrouter,
+)
 from pipeline.ports import Codec
 
-CODECS: Mapping[str, Codec] = {codec.kind: codec for codec in (openai.CODEC, ollama.CODEC)}
+CODECS: Mapping[str, Codec] = {
+    codec.kind: codec
+    for codec in (
+        openai.CODEC,
+        ollama.CODEC,
+        anthropic.CODEC,
+        openrouter.CODEC,
+        azure.CODEC,
+        google.CODEC,
+        bedrock.CODEC,
+    )
+}
+
+# Where a kind's credential is more than a key in the configuration.
+CREDENTIALS: Mapping[str, Source] = {"aws_bedrock": bedrock_credentials.credential}

@@ -78,6 +78,7 @@ _CODES: Mapping[str, Kind] = {
     "invalid_api_key": Kind.AUTH,
     "authentication_error": Kind.AUTH,
     "model_not_found": Kind.NOT_FOUND,
+    "unknown_model": Kind.NOT_FOUND,
     "server_overloaded": Kind.OVERLOADED,
     "engine_overloaded": Kind.OVERLOADED,
     "overloaded_error": Kind.OVERLOADED,
@@ -112,7 +113,7 @@ _PHRASES: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
                 r"insufficient (quota|balance|credit|funds)",
                 r"exceeded your current quota",
                 r"billing",
-                r"(usage|spend) limit",
+                r"(usage|spend|key) limit",
             ),
         ),
         (
@@ -120,6 +121,7 @@ _PHRASES: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
             (
                 r"model.{0,80}(not found|not exist|not have access)",
                 r"not have access.{0,20}model",
+                r"not a valid model",
             ),
         ),
         (Kind.AUTH, (r"(invalid|incorrect|expired) api key", r"api key (not valid|expired)")),
@@ -140,6 +142,8 @@ _TYPES: Mapping[str, int] = {
     "tokens": 429,
     "requests": 429,
     "overloaded_error": 529,
+    "billing_error": 402,
+    "timeout_error": 504,
 }
 
 
@@ -157,7 +161,7 @@ def complaint(document: Any) -> Complaint:
     """What an error document says, in any of the forms providers use; total.
 
     Forms: `{"error": {"message", "type", "code", "param"}}`, the same without `error`, `{"error": "text"}`, and a list
-    with one of these.
+    with one of these. What a router tells of the server behind it, in `metadata`, counts as well.
     """
     if isinstance(document, list) and document:
         document = document[0]
@@ -168,6 +172,11 @@ def complaint(document: Any) -> Complaint:
         return Complaint(inner)
     if not isinstance(inner, dict):
         return Complaint()
+    said, metadata = _said(inner), inner.get("metadata")
+    return _handed_on(said, metadata) if isinstance(metadata, dict) else said
+
+
+def _said(inner: dict[str, Any]) -> Complaint:
     message, param = inner.get("message"), inner.get("param")
     codes = tuple(inner[key] for key in ("code", "type", "status") if isinstance(inner.get(key), str))
     return Complaint(
@@ -179,6 +188,34 @@ def complaint(document: Any) -> Complaint:
             None,
         ),
     )
+
+
+def _handed_on(said: Complaint, metadata: dict[str, Any]) -> Complaint:
+    """A router's complaint with that of the server it asked: their words and codes tell more than its own."""
+    behind, raw = Complaint(), metadata.get("raw")
+    if isinstance(raw, str):
+        document = _document(raw)
+        inner = document.get("error", document) if isinstance(document, dict) else document
+        behind = (
+            _said(inner) if isinstance(inner, dict) else Complaint(inner if isinstance(inner, str) else "")
+        )
+    kind = metadata.get("error_type")
+    flagged = bool(metadata.get("reasons")) or "flagged_input" in metadata
+    codes = (("moderation_blocked",) if flagged else ()) + ((kind,) if isinstance(kind, str) else ())
+    return Complaint(
+        behind.message or said.message,
+        (*codes, *said.codes, *behind.codes),
+        said.param or behind.param,
+        said.status,
+    )
+
+
+def _document(text: str) -> Any:
+    """The JSON in a text; else the text, unless it is a page."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return "" if text.lstrip().startswith("<") else text
 
 
 def _status(value: Any) -> int | None:

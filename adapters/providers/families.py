@@ -24,7 +24,8 @@ class Family:
 
     `sampled`: takes temperature and its like. `limit`: its name of the token limit. `system`: its name of that role.
     `parallel`: takes `parallel_tool_calls`. `efforts`: its word for each step; `near`: the same where the word means
-    something else. A step in neither is not said.
+    something else. A step in neither is not said. `further`: its names for options of sampling that OpenAI does not have.
+    `json_word`: refuses JSON mode unless a message speaks of JSON.
     """
 
     sampled: bool = True
@@ -33,6 +34,8 @@ class Family:
     parallel: bool = True
     efforts: Mapping[Step, str] = field(factory=dict)
     near: Mapping[Step, str] = field(factory=dict)
+    further: Mapping[str, str] = field(factory=dict)
+    json_word: bool = True
 
 
 _LOW_TO_HIGH: Mapping[Step, str] = {"low": "low", "medium": "medium", "high": "high"}
@@ -71,6 +74,48 @@ GPT_5_2 = Family(
     {"off": "none", **_LOW_TO_HIGH, "max": "xhigh"},
     {"minimal": "low"},
 )
+# Those that write code think at three or four steps and cannot do without; those that think longest know fewer.
+CODEX = Family(
+    False,
+    "max_completion_tokens",
+    "developer",
+    True,
+    _LOW_TO_HIGH,
+    {"off": "low", "minimal": "low", "max": "high"},
+)
+CODEX_MAX = Family(
+    False,
+    "max_completion_tokens",
+    "developer",
+    True,
+    {**_LOW_TO_HIGH, "max": "xhigh"},
+    {"off": "low", "minimal": "low"},
+)
+PRO = Family(
+    False,
+    "max_completion_tokens",
+    "developer",
+    True,
+    {"high": "high"},
+    {"off": "high", "minimal": "high", "low": "high", "medium": "high", "max": "high"},
+)
+PRO_2 = Family(
+    False,
+    "max_completion_tokens",
+    "developer",
+    True,
+    {"medium": "medium", "high": "high", "max": "xhigh"},
+    {"off": "medium", "minimal": "medium", "low": "medium"},
+)
+RESEARCH = Family(
+    False,
+    "max_completion_tokens",
+    "developer",
+    True,
+    {"medium": "medium"},
+    {"off": "medium", "minimal": "medium", "low": "medium", "high": "medium", "max": "medium"},
+)
+COMPUTERS = Family(False, "max_completion_tokens", "developer")
 # A model of somebody else behind OpenAI's form. `off` is not said: most have nothing to switch off, and refuse the
 # word.
 UNKNOWN = Family(efforts={"minimal": "minimal", **_LOW_TO_HIGH}, near={"max": "high"})
@@ -78,6 +123,12 @@ UNKNOWN = Family(efforts={"minimal": "minimal", **_LOW_TO_HIGH}, near={"max": "h
 _GPT = re.compile(r"gpt-(\d+)(?:\.(\d+))?(?![\d.])")
 _PLAIN = re.compile(r"gpt-3|chatgpt-|davinci|babbage")
 _O_SERIES = re.compile(r"o[1-9]\d*(?![a-z0-9])")
+_RESEARCH = re.compile(r"(?:o[1-9]\d*|gpt-\d+(?:\.\d+)?)-(?:mini-)?deep-research")
+_COMPUTERS = re.compile(r"computer-use-")
+# Answered at /responses alone: https://platform.openai.com/docs/models (2026-11).
+_RESPONDING = re.compile(
+    rf"gpt-\d+(?:\.\d+)?-(?:codex|pro)(?![a-z])|o[1-9]\d*-pro(?![a-z])|codex-mini|{_RESEARCH.pattern}|{_COMPUTERS.pattern}"
+)
 _COMPLETING = re.compile(r"gpt-3\.5-turbo-instruct|davinci|babbage")
 _WELL_KNOWN_CHAT = re.compile(r"gpt-[3-9]|chatgpt-|o[1-9]\d*(?![a-z0-9])")
 
@@ -91,7 +142,11 @@ def base_name(model: str) -> str:
 def family(model: str, capabilities: frozenset[Capability] | None = None) -> Family:
     """The line a model belongs to. `capabilities`: what is known of it, which decides where the name tells nothing."""
     name = base_name(model)
-    if _O_SERIES.match(name):
+    if _RESEARCH.match(name):
+        return RESEARCH
+    if _COMPUTERS.match(name):
+        return COMPUTERS
+    if _O_SERIES.match(name) or name.startswith("codex-mini"):
         return O_SERIES
     if _PLAIN.match(name):
         return PLAIN
@@ -101,6 +156,10 @@ def family(model: str, capabilities: frozenset[Capability] | None = None) -> Fam
             return PLAIN
         if "-chat" in name:
             return CHAT_5
+        if "-codex" in name:
+            return CODEX_MAX if version >= (5, 2) or "-max" in name else CODEX
+        if "-pro" in name:
+            return PRO if version < (5, 2) else PRO_2
         return GPT_5 if version < (5, 1) else GPT_5_1 if version < (5, 2) else GPT_5_2
     return PLAIN if capabilities is not None and "thinking" not in capabilities else UNKNOWN
 
@@ -108,6 +167,24 @@ def family(model: str, capabilities: frozenset[Capability] | None = None) -> Fam
 def only_completes(model: str) -> bool:
     """Whether the model is known to answer at /completions alone."""
     return _COMPLETING.match(base_name(model)) is not None
+
+
+def only_responds(model: str) -> bool:
+    """Whether the model is known to answer at /responses alone.
+
+    A name with a vendor before it is one of a gateway, and these answer for every model at /chat/completions.
+    """
+    return "/" not in model and _RESPONDING.match(base_name(model)) is not None
+
+
+def researches(model: str) -> bool:
+    """Whether the model is one that searches before it answers, and so must be given something to search in."""
+    return _RESEARCH.match(base_name(model)) is not None
+
+
+def uses_computers(model: str) -> bool:
+    """Whether the model is one that moves a mouse."""
+    return _COMPUTERS.match(base_name(model)) is not None
 
 
 def only_chats(model: str) -> bool:
@@ -125,6 +202,9 @@ def effort(thinking: Thinking, line: Family) -> tuple[str | None, How | None]:
             step, how = effort_of_budget(thinking.budget), How.APPROXIMATED
         if not line.efforts:
             return None, How.DROPPED
+        if thinking.effort is None and how is None and step not in line.efforts:
+            # It thinks as much as it does.
+            return None, None
     if step in line.efforts:
         return line.efforts[step], how
     if step in line.near:

@@ -97,6 +97,11 @@ def left(target: str, head: ReplyHead, now: float, names: tuple[str, str, str, s
     return None if found == (None, None, None, None) else QuotaSeen(target, now, *found)
 
 
+def reset_within(headers: Headers, name: str) -> float | None:
+    """Seconds until the limit is reset that the header `name` tells of; None where that is not known."""
+    return _reset(headers.get(name, ""), headers)
+
+
 def _reset(text: str, headers: Headers) -> float | None:
     """Seconds until a limit is reset; the provider's clock is read only where they are told as a date."""
     seconds = duration(text)

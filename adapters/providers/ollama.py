@@ -76,24 +76,26 @@ def _facts(entry: dict[str, Any]) -> ModelFacts:
     )
 
 
-# Open models that Ollama's library is asked for most, for as long as its own list is not known.
+# Open models that Ollama's library is asked for most, for as long as its own list is not known. A maker's name with a dot
+# behind it begins the names of another vendor.
 PATTERNS = (
     *(
         "llama*",
         "codellama*",
-        "mistral*",
+        "mistral",
+        "mistral[!.]*",
         "mixtral*",
         "codestral*",
         "devstral*",
         "magistral*",
-        "qwen*",
+        "qwen[!.]*",
         "qwq*",
         "gemma*",
     ),
     *(
         "codegemma*",
         "phi[0-9]*",
-        "deepseek*",
+        "deepseek[!.]*",
         "gpt-oss*",
         "granite*",
         "starcoder*",

@@ -1,5 +1,6 @@
 """OpenAI, and all who speak its form: https://platform.openai.com/docs/api-reference."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,8 +8,9 @@ from adapters.framing.sse import SseReader
 from adapters.providers.errors import classify
 from adapters.providers.http import get, sign_bearer
 from adapters.providers.limits import quota
-from adapters.providers.openai_reply import EMBEDDINGS, ChatAnswer, EmbeddingAnswer
+from adapters.providers.openai_reply import CHAT, COMPLETIONS, EMBEDDINGS, EmbeddingAnswer
 from adapters.providers.openai_request import encode, endpoint, usage_asked
+from adapters.providers.openai_responses import AnyAnswer
 from adapters.providers.replies import State, Stream, Whole, count, decode, finish, parsed, text
 from pipeline.ports import Codec
 from pipeline.values.http import HttpRequest
@@ -20,8 +22,11 @@ def fresh(request: ChatRequest | EmbedRequest) -> State:
     """`Codec.fresh`: the reply's own shape corrects the endpoint that is guessed here without the target."""
     if isinstance(request, EmbedRequest):
         return Whole(EmbeddingAnswer(EMBEDDINGS, request.model, len(request.input)))
-    answer = ChatAnswer(endpoint(request, request.model), request.model, usage_asked(request))
-    return Stream(answer, SseReader()) if request.stream else Whole(answer)
+    prompted = request.prompt is not None and endpoint(request, request.model) == COMPLETIONS
+    format = COMPLETIONS if prompted else CHAT
+    if not request.stream:
+        return Whole(AnyAnswer(format, request.model))
+    return Stream(AnyAnswer(format, request.model, usage_asked(request)), SseReader())
 
 
 def list_models(provider: Provider) -> HttpRequest:
@@ -31,11 +36,16 @@ def list_models(provider: Provider) -> HttpRequest:
 
 def models(body: bytes) -> tuple[ModelFacts, ...]:
     """`Codec.models`. Servers that tell the context length do so under one of three names."""
+    return tuple(_facts(entry) for entry in listed(body))
+
+
+def listed(body: bytes) -> Iterator[dict[str, Any]]:
+    """The entries of a list of models that name one."""
     document = parsed(body)
-    listed = document.get("data") if isinstance(document, dict) else None
-    if not isinstance(listed, list):
-        return ()
-    return tuple(_facts(entry) for entry in listed if isinstance(entry, dict) and text(entry.get("id")))
+    entries = document.get("data") if isinstance(document, dict) else None
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and text(entry.get("id")):
+            yield entry
 
 
 def _facts(entry: dict[str, Any]) -> ModelFacts:
@@ -43,11 +53,11 @@ def _facts(entry: dict[str, Any]) -> ModelFacts:
     return ModelFacts(
         entry["id"],
         context_length=next((length for length in lengths if length), None),
-        modified_at=_day(entry.get("created")),
+        modified_at=day(entry.get("created")),
     )
 
 
-def _day(created: Any) -> str | None:
+def day(created: Any) -> str | None:
     """Epoch seconds as RFC 3339; 0 and what is later than the year 2100 is no time."""
     seconds = count(created)
     if not seconds or seconds > 4102444800:

@@ -12,8 +12,10 @@ from attrs import define, field
 
 from adapters.framing.frame import Frame
 from adapters.providers.alike import Alike
+from adapters.providers.details import Details, visible
 from adapters.providers.errors import complaint
 from adapters.providers.replies import Answer, count, made_call_id, text
+from adapters.providers.thoughts import FORMAT, told
 from adapters.providers.vectors import vectors
 from pipeline.values.events import (
     Embedded,
@@ -51,7 +53,10 @@ _REASONS: Mapping[str, Reason] = {
 
 # Of a delta, what has events of its own; all else travels as ExtraDelta.
 _SPOKEN = frozenset(
-    {"role", "content", "refusal", "tool_calls", "function_call", "reasoning", "reasoning_content"}
+    {
+        *("role", "content", "refusal", "tool_calls", "function_call"),
+        *("reasoning", "reasoning_content", FORMAT),
+    }
 )
 # A delta of nothing but text.
 _PLAIN = frozenset({"role", "content"})
@@ -73,12 +78,17 @@ class _Call:
 
 @define
 class _Choice:
-    """What is known of one choice: its calls in the order they came, and by the upstream's index."""
+    """What is known of one choice: its calls in the order they came, and by the upstream's index.
+
+    `details`: of its thinking, while these are coming. `thought`: its thinking came as plain text.
+    """
 
     calls: list[_Call] = field(factory=list)
     by_index: dict[int, _Call] = field(factory=dict)
     told: int = 0
     reason: Reason | None = None
+    details: Details | None = None
+    thought: bool = False
 
     @property
     def nameless(self) -> bool:
@@ -133,9 +143,13 @@ class ChatAnswer(Answer):
         if frame.event == b"error" or chunk.get("error"):
             self.complain(complaint(chunk), events)
             return True
-        if not self.started:
-            self._start(chunk, events)
         choices = chunk.get("choices")
+        if not self.started:
+            if not choices and not chunk.get("model") and not chunk.get("usage"):
+                # A verdict on the prompt, as some servers send it before the answer begins.
+                self._beside(chunk)
+                return True
+            self._start(chunk, events)
         alone = None
         if type(choices) is list:
             for choice in choices:
@@ -231,7 +245,7 @@ class ChatAnswer(Answer):
                 events.append(TextDelta(text(choice.get("text")), number, entries))
             return None
         said = delta.get("content")
-        if entries or type(said) is not str or not delta.keys() <= _PLAIN:
+        if entries or state.details or type(said) is not str or not delta.keys() <= _PLAIN:
             self._delta(delta, number, state, entries, events)
         elif said:
             # Nearly every chunk of nearly every stream.
@@ -252,7 +266,14 @@ class ChatAnswer(Answer):
         thinking = delta.get("reasoning_content") or delta.get("reasoning")
         if thinking and type(thinking) is str:
             events.append(ThinkingDelta(thinking, number))
+            state.thought = True
+        details = delta.get(FORMAT)
+        if details and type(details) is list:
+            self._details(details, number, state, events)
         content = delta.get("content")
+        if state.details and (content or delta.get("tool_calls")):
+            # What is to be given back is told before that which was thought about.
+            self._end_details(number, state, events)
         if type(content) is list:
             thinking, content = _parts(content)
             if thinking:
@@ -275,6 +296,21 @@ class ChatAnswer(Answer):
             extra = {name: value for name, value in delta.items() if name not in _SPOKEN and value}
             if extra:
                 events.append(ExtraDelta(CHAT, extra, number))
+
+    def _details(self, pieces: list[Any], number: int, state: _Choice, events: list[Event]) -> None:
+        """Read details of thinking: their words stand for it where it is not told as plain text as well."""
+        words = "" if state.thought else visible(pieces)
+        if words:
+            events.append(ThinkingDelta(words, number))
+        if state.details is None:
+            state.details = Details()
+        events += [told(detail, number) for detail in state.details.take(pieces)]
+
+    def _end_details(self, number: int, state: _Choice, events: list[Event]) -> None:
+        """No more details are coming for now."""
+        if state.details is not None:
+            events += [told(detail, number) for detail in state.details.close()]
+            state.details = None
 
     def _tool_call(self, call: Any, number: int, state: _Choice, events: list[Event]) -> None:
         if type(call) is not dict:
@@ -318,6 +354,8 @@ class ChatAnswer(Answer):
             if choice.nameless:
                 self.fail(Kind.GARBLED, events)
                 return
+        for number, choice in self._choices.items():
+            self._end_details(number, choice, events)
         if self._usage is not None:
             events.append(UsageSeen(self._usage))
         last = max(self._choices, default=0)

@@ -4,14 +4,18 @@ A request that came in the endpoint's own form goes out as the client wrote it, 
 changed. All others are built from the canonical fields, and each field that has no place is reported.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from adapters.providers.families import Family, effort, family, only_chats, only_completes
+from attrs import frozen
+
+from adapters.providers.families import Family, effort, family, only_chats, only_completes, only_responds
 from adapters.providers.http import post
 from adapters.providers.images import data_url
 from adapters.providers.losses import Lost
 from adapters.providers.openai_reply import CHAT, COMPLETIONS, EMBEDDINGS
+from adapters.providers.openai_responses_reply import RESPONSES
+from adapters.providers.openai_responses_request import SAME, responses_body, thoughts_of
 from pipeline.ports import Encoded
 from pipeline.values.exchange import How
 from pipeline.values.http import HttpRequest
@@ -25,46 +29,118 @@ from pipeline.values.messages import (
     Reasoning,
     Role,
     Text,
+    Thinking,
+    Tool,
     ToolCall,
     ToolChoice,
     ToolResult,
 )
 from pipeline.values.problems import Kind, Problem
-from pipeline.values.targets import Target
+from pipeline.values.targets import Capability, Target
 
-PATHS: Mapping[str, str] = {CHAT: "/chat/completions", COMPLETIONS: "/completions", EMBEDDINGS: "/embeddings"}
+PATHS: Mapping[str, str] = {
+    CHAT: "/chat/completions",
+    COMPLETIONS: "/completions",
+    EMBEDDINGS: "/embeddings",
+    RESPONSES: "/responses",
+}
 
 _SPOKEN = "openai."
 # OpenAI takes no more stop texts than these.
 _MOST_STOPS = 4
 # What a model that takes no such field does anyway: not to say it loses nothing.
 _DEFAULTS = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
+# What a reasoning model takes as well while it is told not to think.
+_THOUGHTLESS = ("temperature", "top_p")
 _JSON_PLEASE = "Answer in JSON."
 
 
+def own_name(target: Target) -> str:
+    """The name by which the model behind a target is known: its own, as a rule."""
+    return target.model
+
+
+def say_effort(thinking: Thinking, limit: int | None, line: Family, body: dict[str, Any], lost: Lost) -> None:
+    """How much to think, as one of the line's words."""
+    word, how = effort(thinking, line)
+    if word is not None:
+        body["reasoning_effort"] = word
+    if how is not None:
+        lost.add("thinking", how)
+
+
+def recall_own(thought: Reasoning, message: dict[str, Any]) -> bool:
+    """An earlier thought as fields of its message, where it came as such."""
+    own = thought.extra.get(CHAT)
+    if not isinstance(own, Mapping):
+        return False
+    message.update(own)
+    return True
+
+
+@frozen
+class Voice:
+    """In what a server that speaks this form departs from OpenAI.
+
+    `behind`: the name of the model a target leads to, which tells its line. `line`: how that line takes its parameters,
+    given what is known of the model. `think`: says in the body how much to think, given the limit of the answer in tokens.
+    `recall`: gives an earlier thought back within its message; False where the server cannot be given any.
+    """
+
+    behind: Callable[[Target], str] = own_name
+    line: Callable[[str, frozenset[Capability] | None], Family] = family
+    think: Callable[[Thinking, int | None, Family, dict[str, Any], Lost], None] = say_effort
+    recall: Callable[[Reasoning, dict[str, Any]], bool] = recall_own
+
+
+OPENAI = Voice()
+
+
 def endpoint(request: ChatRequest | EmbedRequest, model: str) -> str:
-    """The wire format to ask `model` in: prompts go to /completions where chat cannot say them or is not known."""
+    """The wire format to ask `model` in: chat, wherever it can say what was asked.
+
+    Prompts go to /completions where chat cannot say them or is not known. Conversations go to /responses where the model
+    answers at no other place, where the client speaks that form, and where thinking of that form is to be given back.
+    """
     if isinstance(request, EmbedRequest):
         return EMBEDDINGS
     prompt = request.prompt
+    if only_responds(model):
+        return RESPONSES
     if prompt is None:
-        return CHAT
+        return RESPONSES if _to_responses(request, model) else CHAT
     if prompt.suffix is not None or only_completes(model) or (prompt.raw and not only_chats(model)):
         return COMPLETIONS
     asked = request.source.format if request.source else None
     return COMPLETIONS if asked == COMPLETIONS and not only_chats(model) else CHAT
 
 
+def _to_responses(request: ChatRequest, model: str) -> bool:
+    asked = request.source.format if request.source else None
+    # A name with a vendor before it is one of a gateway, which answers for every model in a chat.
+    if asked == CHAT or "/" in model or not only_chats(model):
+        return False
+    if asked == RESPONSES:
+        return True
+    return not family(model).sampled and any(thoughts_of(turn.parts) for turn in request.messages)
+
+
 def encode(request: ChatRequest | EmbedRequest, target: Target) -> Encoded | Problem:
     """`Codec.encode` of OpenAI. Problems: `unsupported` for a gap to be filled by a model that only talks."""
-    gap = (
-        isinstance(request, ChatRequest) and request.prompt is not None and request.prompt.suffix is not None
-    )
-    if gap and only_chats(target.model):
-        return Problem(Kind.UNSUPPORTED, subject="insert")
+    if problem := impossible(request, target.model):
+        return problem
     body, lost = body_of(request, target)
     path = PATHS[endpoint(request, target.model)]
     return Encoded(http_of(request, target, path, body), lost.losses)
+
+
+def impossible(request: ChatRequest | EmbedRequest, model: str) -> Problem | None:
+    """Why `model` cannot be asked that at all."""
+    gap = (
+        isinstance(request, ChatRequest) and request.prompt is not None and request.prompt.suffix is not None
+    )
+    talks = only_chats(model) or only_responds(model)
+    return Problem(Kind.UNSUPPORTED, subject="insert") if gap and talks else None
 
 
 def http_of(
@@ -75,18 +151,24 @@ def http_of(
     return post(target.provider, path, body, accept)
 
 
-def body_of(request: ChatRequest | EmbedRequest, target: Target) -> tuple[dict[str, Any], Lost]:
+def body_of(
+    request: ChatRequest | EmbedRequest, target: Target, voice: Voice = OPENAI
+) -> tuple[dict[str, Any], Lost]:
     """The JSON to send, and what is lost in it."""
-    format, lost = endpoint(request, target.model), Lost()
+    format, lost = endpoint(request, voice.behind(target)), Lost()
     if request.source is not None and request.source.format == format:
         body = {**request.source.body, "model": target.model}
     elif isinstance(request, EmbedRequest):
         body = _embed_body(request, target.model, lost)
     elif format == COMPLETIONS:
         body = _completions_body(request, target.model, lost)
+    elif format == RESPONSES:
+        line = voice.line(voice.behind(target), target.facts.capabilities)
+        turns = request.messages if request.prompt is None else _turns_of(request.prompt, lost)
+        body = responses_body(request, turns, target.model, line, lost)
     else:
-        body = _chat_body(request, target, lost)
-    if request.stream:
+        body = _chat_body(request, target, voice, lost)
+    if request.stream and format != RESPONSES:
         options = body.get("stream_options")
         body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
     return body, lost
@@ -107,8 +189,12 @@ def _own(request: ChatRequest | EmbedRequest) -> list[Mapping[str, Any]]:
 
 def _base(request: ChatRequest | EmbedRequest, model: str, lost: Lost) -> dict[str, Any]:
     body: dict[str, Any] = {}
-    for fields in _own(request):
-        body.update(fields)
+    for format, fields in request.extra.items():
+        if format == RESPONSES:
+            body.update((name, value) for name, value in fields.items() if name in SAME)
+            lost.drop(**{name: True for name in fields if name not in SAME})
+        elif format.startswith(_SPOKEN):
+            body.update(fields)
     lost.extras(request.extra, _SPOKEN)
     body["model"] = model
     if request.user is not None:
@@ -125,23 +211,19 @@ def _embed_body(request: EmbedRequest, model: str, lost: Lost) -> dict[str, Any]
     return body
 
 
-def _chat_body(request: ChatRequest, target: Target, lost: Lost) -> dict[str, Any]:
-    line = family(target.model, target.facts.capabilities)
+def _chat_body(request: ChatRequest, target: Target, voice: Voice, lost: Lost) -> dict[str, Any]:
+    line = voice.line(voice.behind(target), target.facts.capabilities)
     body = _base(request, target.model, lost)
     turns = request.messages if request.prompt is None else _turns_of(request.prompt, lost)
-    body["messages"] = [said for turn in turns for said in _messages(turn, line, lost)]
+    body["messages"] = [said for turn in turns for said in _messages(turn, line, voice, lost)]
     body["stream"] = request.stream
     _tools(request, line, body, lost)
     _format(request, turns, line, body, lost)
-    _sampling(request, line, body, lost)
     if request.thinking is not None:
-        word, how = effort(request.thinking, line)
-        if word is not None:
-            body["reasoning_effort"] = word
-        if how is not None:
-            lost.add("thinking", how)
+        voice.think(request.thinking, request.sampling.max_tokens, line, body, lost)
+    _sampling(request, line, body, lost)
     if request.logprobs is not None:
-        if line.sampled:
+        if line.sampled or body.get("reasoning_effort") == "none":
             body["logprobs"] = True
             if request.logprobs:
                 body["top_logprobs"] = request.logprobs
@@ -185,7 +267,7 @@ def _turns_of(prompt: Prompt, lost: Lost) -> tuple[Message, ...]:
     return (Message(Role.SYSTEM, (Text(prompt.system),)), said) if prompt.system else (said,)
 
 
-def _messages(turn: Message, line: Family, lost: Lost) -> Iterable[dict[str, Any]]:
+def _messages(turn: Message, line: Family, voice: Voice, lost: Lost) -> Iterable[dict[str, Any]]:
     """One turn as messages: the results of tools are messages of their own and stand first."""
     for part in turn.parts:
         if isinstance(part, ToolResult):
@@ -195,7 +277,7 @@ def _messages(turn: Message, line: Family, lost: Lost) -> Iterable[dict[str, Any
         return
     message: dict[str, Any]
     if turn.role is Role.ASSISTANT:
-        message = _assistant(parts, lost)
+        message = _assistant(parts, voice, lost)
     else:
         role = line.system if turn.role is Role.SYSTEM else "user"
         message = {"role": role, "content": _content(parts, lost)}
@@ -228,7 +310,7 @@ def _content(parts: Iterable[Any], lost: Lost) -> str | list[dict[str, Any]]:
     return content
 
 
-def _assistant(parts: Iterable[Any], lost: Lost) -> dict[str, Any]:
+def _assistant(parts: Iterable[Any], voice: Voice, lost: Lost) -> dict[str, Any]:
     """A turn of the model. A part that only OpenAI knows and that has no type is a field of the message."""
     message: dict[str, Any] = {"role": "assistant"}
     said: list[Any] = []
@@ -238,11 +320,8 @@ def _assistant(parts: Iterable[Any], lost: Lost) -> dict[str, Any]:
             case ToolCall(id, name, arguments):
                 function = {"name": name, "arguments": arguments}
                 calls.append({"id": id, "type": "function", "function": function})
-            case Reasoning(_, extra):
-                own = extra.get(CHAT)
-                if isinstance(own, Mapping):
-                    message.update(own)
-                else:
+            case Reasoning():
+                if not voice.recall(part, message):
                     lost.add("messages.thinking")
             case Image():
                 lost.add("messages.images")
@@ -259,24 +338,11 @@ def _assistant(parts: Iterable[Any], lost: Lost) -> dict[str, Any]:
 
 
 def _tools(request: ChatRequest, line: Family, body: dict[str, Any], lost: Lost) -> None:
-    if not request.tools:
-        return
-    body["tools"] = [
-        {
-            "type": "function",
-            "function": {
-                key: value
-                for key, value in (
-                    ("name", tool.name),
-                    ("description", tool.description),
-                    ("parameters", tool.parameters),
-                    ("strict", tool.strict),
-                )
-                if value is not None
-            },
-        }
-        for tool in request.tools
-    ]
+    # Where tools of other kinds are among them, all stand in the body already, as the client wrote them.
+    if "tools" not in body:
+        if not request.tools:
+            return
+        body["tools"] = [_tool(tool) for tool in request.tools]
     if request.tool_choice is not None:
         body["tool_choice"] = _choice(request.tool_choice)
     if request.parallel_tools is not None:
@@ -284,6 +350,16 @@ def _tools(request: ChatRequest, line: Family, body: dict[str, Any], lost: Lost)
             body["parallel_tool_calls"] = request.parallel_tools
         else:
             lost.add("parallel_tools")
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    told = (
+        ("name", tool.name),
+        ("description", tool.description),
+        ("parameters", tool.parameters),
+        ("strict", tool.strict),
+    )
+    return {"type": "function", "function": {key: value for key, value in told if value is not None}}
 
 
 def _choice(choice: ToolChoice) -> str | dict[str, Any]:
@@ -300,8 +376,8 @@ def _format(
         return
     if form.schema is None:
         body["response_format"] = {"type": "json_object"}
-        # OpenAI refuses JSON mode where no message speaks of JSON.
-        if not any("json" in turn.text.lower() for turn in turns):
+        # Some refuse JSON mode where no message speaks of JSON.
+        if line.json_word and not any("json" in turn.text.lower() for turn in turns):
             body["messages"].insert(0, {"role": line.system, "content": _JSON_PLEASE})
             lost.add("format", How.EMULATED)
         return
@@ -327,12 +403,17 @@ def _sampling(request: ChatRequest, line: Family, body: dict[str, Any], lost: Lo
     for name, value in refused.items():
         if value is None:
             continue
-        if line.sampled:
+        if line.sampled or (name in _THOUGHTLESS and body.get("reasoning_effort") == "none"):
             body[name] = value
         elif value != _DEFAULTS.get(name):
             lost.add(name)
     if len(asked.stop) > _MOST_STOPS and line.sampled:
         lost.add("stop", How.APPROXIMATED)
     for name in ("top_k", "min_p", "repeat_penalty"):
-        if getattr(asked, name) is not None:
+        value = getattr(asked, name)
+        if value is None:
+            continue
+        if name in line.further:
+            body[line.further[name]] = value
+        else:
             lost.add(name)

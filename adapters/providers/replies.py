@@ -36,6 +36,10 @@ class Answer:
     content: bool = field(default=False, init=False)
     ended: bool = field(default=False, init=False)
 
+    def met(self, data: bytes) -> "Answer":
+        """The answer that the first document shows this to be: some providers answer in more forms than one."""
+        return self
+
     def take(self, frame: Frame, events: list[Event]) -> bool:
         """Read one frame of a stream. False: the client did not ask for it and shall not see its bytes."""
         raise NotImplementedError
@@ -110,8 +114,9 @@ class Stream:
 
     answer: Answer
     reader: Reader
-    # Bytes before the first frame: a server that does not stream answers with a plain document.
+    # Bytes before the answer begins: a server that does not stream answers with a plain document.
     _stray: bytes = field(default=b"", init=False)
+    _holding: bool = field(default=True, init=False)
     _framed: bool = field(default=False, init=False)
 
     def feed(self, data: bytes) -> Batch:
@@ -122,8 +127,10 @@ class Stream:
         shown, frames = self.reader.feed(data)
         events: list[Event] = []
         if frames:
+            if not self._framed:
+                answer = self.answer = answer.met(frames[0].data)
             shown = self._take(frames, shown, events)
-        if not self._framed:
+        if self._holding:
             shown = self._first(frames, shown)
         if self.reader.overflown and not answer.ended:
             answer.fail(Kind.GARBLED, events)
@@ -137,6 +144,8 @@ class Stream:
         left, frame = self.reader.rest()
         events: list[Event] = []
         shown = whole = self._stray + left
+        if not self._framed:
+            answer = self.answer = answer.met(whole if frame is None else frame.data)
         if frame is not None:
             # A last frame that was cut inside is none; the bytes just ended too early.
             shown = self._stray + self._take([frame], left, events) if answer.readable(frame) else b""
@@ -151,15 +160,16 @@ class Stream:
                 strange = not answer.started and whole.strip() and not _begun(frame)
                 answer.fail(Kind.GARBLED if strange else Kind.STREAM_ERROR, events)
             else:
-                shown = shown + b"\n\n" + mark if shown.strip() else mark
+                shown = shown + b"\n\n" + mark if shown.strip() else shown + mark
         return self._batch(events, shown)
 
     def _first(self, frames: list[Frame], shown: bytes) -> bytes:
-        """Hold back what comes before the first frame, and give it out with that one."""
+        """Hold back what comes before the answer begins, and give it out with its beginning."""
+        self._framed = self._framed or bool(frames)
         self._stray += shown
-        if not frames and len(self._stray) <= STRAY_LIMIT:
+        if not self.answer.started and len(self._stray) <= STRAY_LIMIT:
             return b""
-        self._framed = True
+        self._framed, self._holding = True, False
         shown, self._stray = self._stray, b""
         return shown
 
@@ -216,6 +226,7 @@ class Whole:
         if self.answer.ended:
             return NOTHING
         data = bytes(self._data)
+        self.answer = self.answer.met(data)
         events: list[Event] = []
         self.answer.read_document(data, events)
         if isinstance(events[-1], Failed):

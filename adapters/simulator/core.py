@@ -3,13 +3,14 @@
 Pure: the same request, scenario and count give the same bytes.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from urllib.parse import unquote, urlsplit
 
 import orjson
 from attrs import evolve, frozen
 
-from adapters.simulator import ollama, openai
+from adapters.simulator import anthropic, azure, bedrock, google, ollama, openai, openrouter
 from adapters.simulator.played import Played, whole
 from adapters.simulator.scenario import Scenario
 from pipeline.values.http import HttpRequest
@@ -27,6 +28,11 @@ class Provider:
 PROVIDERS: tuple[Provider, ...] = (
     Provider("/openai/v1", openai.answer, openai.refused_with),
     Provider("/ollama", ollama.answer, ollama.refused_with),
+    Provider("/anthropic", anthropic.answer, anthropic.refused_with),
+    Provider(openrouter.PREFIX, openrouter.answer, openrouter.refused_with),
+    Provider(azure.PREFIX, azure.answer, azure.refused_with),
+    Provider("/google/v1beta", google.answer, google.refused_with),
+    Provider(bedrock.PREFIX, bedrock.answer, bedrock.refused_with),
 )
 
 # The routes that make a model work; only these are counted, and only these are met by faults.
@@ -34,11 +40,23 @@ WORK = (
     "/chat/completions",
     "/completions",
     "/embeddings",
+    "/responses",
     "/api/chat",
     "/api/generate",
     "/api/embed",
     "/api/embeddings",
+    "/v1/messages",
+    ":generateContent",
+    ":streamGenerateContent",
+    ":embedContent",
+    ":batchEmbedContents",
+    "/converse",
+    "/converse-stream",
+    "/invoke",
 )
+
+# Where the address names the model: `/models/NAME:method`, `/model/NAME/method`.
+_MODEL_IN_PATH = re.compile(r"/models?/(.+?)(?::\w+|/(?:converse|converse-stream|invoke))$")
 
 
 def answer(request: HttpRequest, scenario: Scenario, count: int = 1) -> Played:
@@ -70,6 +88,9 @@ def _under(path: str, prefix: str) -> bool:
 
 
 def _model(request: HttpRequest) -> str:
+    in_path = _MODEL_IN_PATH.search(_path(request))
+    if in_path:
+        return in_path[1]
     try:
         body = orjson.loads(request.body)
     except orjson.JSONDecodeError:

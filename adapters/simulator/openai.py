@@ -1,4 +1,4 @@
-"""OpenAI's wire format: `/chat/completions`, `/completions`, `/embeddings` and `/models`."""
+"""OpenAI's wire format: `/chat/completions`, `/completions`, `/responses`, `/embeddings` and `/models`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
@@ -10,6 +10,8 @@ from adapters.simulator import openai_rules as rules
 from adapters.simulator.openai_chat import chat
 from adapters.simulator.openai_completions import complete
 from adapters.simulator.openai_embeddings import embed
+from adapters.simulator.openai_responses import respond
+from adapters.simulator.openai_responses_rules import response_faults
 from adapters.simulator.openai_sheet import headers_for, pretty, refuse
 from adapters.simulator.played import Played, whole
 from adapters.simulator.scenario import Scenario
@@ -55,7 +57,8 @@ def _called(body: dict[str, Any], path: str, request: HttpRequest, scenario: Sce
         return refuse(refusal, request, scenario)
     facts = scenario.model(PROVIDER, body["model"])
     if facts is None:
-        return refuse(errors.unknown_model(body["model"]), request, scenario)
+        unknown = errors.unknown_here if path == "/responses" else errors.unknown_model
+        return refuse(unknown(body["model"]), request, scenario)
     if refusal := next(faults(body, facts), None):
         return refuse(refusal, request, scenario)
     return play(body, facts, request, scenario)
@@ -86,8 +89,10 @@ def _listed(facts: ModelFacts, scenario: Scenario) -> dict[str, Any]:
 Play: TypeAlias = Callable[[rules.Body, ModelFacts, HttpRequest, Scenario], Played]
 Faults: TypeAlias = Callable[[rules.Body, ModelFacts], Iterator[errors.Refusal]]
 
-ROUTES: Mapping[str, tuple[frozenset[str], Faults, Play]] = {
+ROUTES: Mapping[str, tuple[frozenset[str] | None, Faults, Play]] = {
     "/chat/completions": (rules.CHAT_FIELDS, rules.chat_faults, chat),
     "/completions": (rules.COMPLETION_FIELDS, rules.completion_faults, complete),
     "/embeddings": (rules.EMBEDDING_FIELDS, rules.embedding_faults, embed),
+    # It names unknown fields in words of its own.
+    "/responses": (None, response_faults, respond),
 }

@@ -61,6 +61,12 @@ def unknown_model(name: str) -> Refusal:
     return Refusal(404, message, code="model_not_found")
 
 
+def unknown_here(name: str) -> Refusal:
+    """A model that is not offered, as the newest endpoint tells it."""
+    message = f"The requested model '{name}' does not exist."
+    return Refusal(400, message, param="model", code="model_not_found")
+
+
 def unknown_url(method: str, path: str) -> Refusal:
     """An address that does not exist."""
     return Refusal(404, f"Invalid URL ({method} /v1{path})")

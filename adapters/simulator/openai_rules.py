@@ -132,6 +132,9 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "dimensions": (1, float("inf")),
 }
 
+# Models that are served at `/responses` alone.
+RESPONDING = re.compile(r"gpt-5(\.\d)?-(codex|pro)|o\d-pro|.*-deep-research|codex-mini|computer-use")
+
 # Models whose thinking excludes the knobs of sampling, and the efforts each family takes.
 REASONING = re.compile(r"(o\d|gpt-5)(?!.*chat)")
 EFFORTS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
@@ -170,11 +173,11 @@ def denied(headers: Headers, key: str | None) -> Refusal | None:
     return None
 
 
-def common_faults(body: Body, fields: frozenset[str]) -> Iterator[Refusal]:
-    """The model, unknown fields, types and ranges: the same on all routes."""
+def common_faults(body: Body, fields: frozenset[str] | None) -> Iterator[Refusal]:
+    """The model, unknown fields (if `fields` are the known ones), types and ranges: the same on all routes."""
     if not isinstance(body.get("model"), str) or not body["model"]:
         yield Refusal(400, "you must provide a model parameter")
-    if unknown := sorted(body.keys() - fields):
+    if fields is not None and (unknown := sorted(body.keys() - fields)):
         plural = "s" if len(unknown) > 1 else ""
         yield Refusal(400, f"Unrecognized request argument{plural} supplied: {', '.join(unknown)}")
     for name, value in body.items():
@@ -200,6 +203,9 @@ def _value_faults(name: str, value: Any) -> Iterator[Refusal]:
 def chat_faults(body: Body, facts: ModelFacts) -> Iterator[Refusal]:
     """What `/chat/completions` refuses of a request to a model that is there."""
     abilities = facts.capabilities or frozenset()
+    if RESPONDING.match(facts.name):
+        message = "This model is only supported in v1/responses and not in v1/chat/completions."
+        yield Refusal(404, message, param="model")
     if "completion" not in abilities:
         message = "This is not a chat model and thus not supported in the v1/chat/completions endpoint."
         yield Refusal(404, f"{message} Did you mean to use v1/completions?", param="model")
@@ -226,12 +232,14 @@ def _model_faults(body: Body, model: str, thinks: bool, calls: bool) -> Iterator
     if REASONING.match(model):
         if body.get("max_tokens") is not None:
             yield unsupported_parameter("max_tokens", " Use 'max_completion_tokens' instead.")
-        if body.get("temperature") not in (None, 1):
+        spared = () if effort != "none" else ("temperature", "top_p", "logprobs", "top_logprobs")
+        if body.get("temperature") not in (None, 1) and not spared:
             value = body["temperature"]
             message = f"Unsupported value: 'temperature' does not support {value} with this model."
             message += " Only the default (1) value is supported."
             yield Refusal(400, message, param="temperature", code="unsupported_value")
-        yield from (unsupported_parameter(name) for name in NO_SAMPLING if body.get(name) is not None)
+        refused = [name for name in NO_SAMPLING if body.get(name) is not None and name not in spared]
+        yield from map(unsupported_parameter, refused)
     if body.get("max_tokens") is not None and body.get("max_completion_tokens") is not None:
         message = "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported."
         yield Refusal(400, message, param="max_tokens", code="invalid_parameter_combination")

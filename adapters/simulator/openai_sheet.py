@@ -87,10 +87,17 @@ def refuse(
     return whole(refusal.status, headers, pretty({"error": refusal.error}), scenario.head_s)
 
 
-def answered(script: Script, sheet: Sheet, frames: Iterator[Chunk], document: Mapping[str, Any]) -> Played:
+def answered(
+    script: Script,
+    sheet: Sheet,
+    frames: Iterator[Chunk],
+    document: Mapping[str, Any],
+    failure: bytes | None = None,
+) -> Played:
     """The answer in the asked form: refused, streamed or in one piece, and broken if the script says so.
 
-    `frames`: each with how many times the pause between deltas it waits.
+    `frames`: each with how many times the pause between deltas it waits. `failure`: the event of a stream that breaks,
+    where it is not the usual one.
     """
     scenario, broken = sheet.scenario, script.breaks_after is not None
     if script.status is not None:
@@ -100,7 +107,7 @@ def answered(script: Script, sheet: Sheet, frames: Iterator[Chunk], document: Ma
         headers["content-type"] = "text/event-stream; charset=utf-8"
         paced = [(scenario.delta_s * weight, data) for weight, data in frames]
         if broken and scenario.broken == "event":
-            paced.append((0.0, frame({"error": by_status(500).error})))
+            paced.append((0.0, failure or frame({"error": by_status(500).error})))
         return streamed(headers, scenario.head_s, paced, cut=broken and scenario.broken == "reset")
     if broken and scenario.broken == "event":
         return refuse(by_status(500), sheet.request, scenario)

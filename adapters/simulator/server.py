@@ -20,7 +20,9 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
 SEEN = "/_sim/seen"
-SECRET_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key"})
+SECRET_HEADERS = frozenset(
+    {"authorization", "x-api-key", "api-key", "x-goog-api-key", "x-amz-security-token"}
+)
 JSON = {"content-type": "application/json"}
 END = {"type": "http.response.body", "body": b"", "more_body": False}
 TEXT = {"content-type": "text/plain; charset=utf-8"}

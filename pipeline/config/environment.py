@@ -62,12 +62,15 @@ _PROVIDER = {
 _OWN = {
     "AZURE_API_VERSION": Variable(("providers", "azure", "api_version"), "version of the Azure API"),
     "AZURE_DEPLOYMENTS": Variable(
-        ("providers", "azure", "deployments"), "names of deployments, comma-separated"
+        ("providers", "azure", "deployments"), "deployments, comma-separated: deployment or model=deployment"
     ),
     "AWS_BEDROCK_ACCESS_KEY": Variable(("providers", "aws_bedrock", "access_key"), "AWS access key id"),
     "AWS_BEDROCK_SECRET_KEY": Variable(("providers", "aws_bedrock", "secret_key"), "AWS secret access key"),
     "AWS_BEDROCK_SESSION_TOKEN": Variable(("providers", "aws_bedrock", "session_token"), "AWS session token"),
     "AWS_BEDROCK_REGION": Variable(("providers", "aws_bedrock", "region"), "AWS region of the models"),
+    "AWS_BEDROCK_ARNS": Variable(
+        ("providers", "aws_bedrock", "arns"), "ARNs of models that may be called, comma-separated"
+    ),
 }
 
 # Where two names give one setting, the later one wins.

@@ -19,6 +19,7 @@ from pipeline.values.targets import Provider
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]+", re.ASCII)
 _KEYS = ("api_key", "access_key", "secret_key", "session_token")
 
 
@@ -37,10 +38,13 @@ class ProviderTable:
     proxy: str | None = None
     api_version: str | None = None
     deployments: tuple[str, ...] = ()
+    referer: str | None = None
+    title: str | None = None
     access_key: KeySource | None = None
     secret_key: KeySource | None = None
     session_token: KeySource | None = None
     region: str | None = None
+    arns: tuple[str, ...] = ()
 
 
 @frozen
@@ -194,14 +198,27 @@ def _credential(account: Account, source: KeySource, path: Path, layers: Layers)
 
 def _base_url(account: Account, layers: Layers) -> str | None:
     given = account.table.base_url
-    if given is None and account.kind == "aws_bedrock" and account.table.region:
-        given = f"https://bedrock-runtime.{account.table.region}.amazonaws.com"
+    region = _region(account, layers)
+    if given is None and region:
+        given = f"https://bedrock-runtime.{region}.amazonaws.com"
     if given is None:
         return account.vendor.base_url
     if fault := url_fault(given.strip()):
         layers.fault(account.path("base_url"), fault)
         return None
     return given.strip().rstrip("/")
+
+
+def _region(account: Account, layers: Layers) -> str | None:
+    """The region of an account at AWS: its own, else the one that all programs of AWS use."""
+    if account.kind != "aws_bedrock":
+        return None
+    common = (layers.variables.get(name) for name in ("AWS_REGION", "AWS_DEFAULT_REGION"))
+    region = account.table.region or next(filter(None, common), None)
+    if region is not None and not _REGION.fullmatch(region):
+        layers.fault(account.path("region"), "must be the name of a region, such as us-east-1")
+        return None
+    return region
 
 
 def url_fault(url: str) -> str | None:
@@ -263,9 +280,12 @@ def _made(account: Account, keys: Mapping[str, Secret], base_url: str, layers: L
     own = {
         "api_version": table.api_version,
         "deployments": table.deployments,
+        "referer": table.referer,
+        "title": table.title,
         "access_key": keys["access_key"],
         "session_token": keys["session_token"],
-        "region": table.region,
+        "region": _region(account, layers),
+        "arns": table.arns,
     }
     return Provider(
         account.name,

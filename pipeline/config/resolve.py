@@ -17,7 +17,7 @@ from pipeline.config.settings import Config, ServerSettings, effective, leaves
 from pipeline.config.strict import Mismatch, structured
 from pipeline.config.vendors import VENDORS
 from pipeline.values.messages import Request
-from pipeline.values.targets import Capability, ModelRule, Provider
+from pipeline.values.targets import Capability, ModelRule, Price, Provider
 from pipeline.wiring import Catalog, order_faults
 
 T = TypeVar("T")
@@ -28,12 +28,16 @@ OPERATIONS: tuple[str, ...] = tuple(request.operation for request in get_args(Re
 
 @frozen
 class Switches:
-    """What stands at the top of proxy.toml, before any table. `demo` None: where there is no provider."""
+    """What stands at the top of proxy.toml, before any table. `demo` None: where there is no provider.
+
+    `equivalence`: whether a model is also asked for where it has another name.
+    """
 
     models_filter: str | None = None
     multi_provider: bool = True
     demo: bool | None = None
     proxy_from_env: bool = False
+    equivalence: bool = True
 
 
 @frozen
@@ -51,6 +55,15 @@ class OllamaTable:
 
 
 @frozen
+class PriceTable:
+    """`price` in `[models.NAME]`: US dollars per million tokens. What is left out is not known."""
+
+    input: float | None = field(default=None, validator=optional(ge(0)))
+    output: float | None = field(default=None, validator=optional(ge(0)))
+    cached: float | None = field(default=None, validator=optional(ge(0)))
+
+
+@frozen
 class ModelTable:
     """`[models.NAME]`, as it may be written."""
 
@@ -61,6 +74,8 @@ class ModelTable:
     embedding_length: int | None = field(default=None, validator=optional(ge(1)))
     family: str | None = None
     parameter_size: str | None = None
+    output_limit: int | None = field(default=None, validator=optional(ge(1)))
+    price: PriceTable | None = None
 
 
 @frozen
@@ -127,6 +142,7 @@ def resolve(sources: Sources, *, catalog: Catalog, kinds: Collection[str]) -> Co
         models_filter=_models_filter(layers, switches),
         multi_provider=switches.multi_provider,
         proxy_from_env=switches.proxy_from_env,
+        equivalence=switches.equivalence,
         demo=demo,
         management=_section(layers, ("ollama",), OllamaTable).allow_management,
     )
@@ -261,7 +277,8 @@ def _models(layers: Layers, providers: tuple[Provider, ...], demo: bool) -> dict
         for index, other in enumerate(table.fallback):
             if not other or other == name:
                 layers.fault(("models", name, "fallback", index), "must be the name of another model")
-        found[name] = ModelRule(**attrs.asdict(table, recurse=False))
+        price = None if table.price is None else Price(**attrs.asdict(table.price))
+        found[name] = ModelRule(**{**attrs.asdict(table, recurse=False), "price": price})
     return found
 
 

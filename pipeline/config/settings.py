@@ -59,10 +59,11 @@ class Config:
     """All that is configured. A secret never shows in its repr.
 
     `operations`: stages of the operations that have their own list. `options`: an instance of each stage's options
-    class. `providers`: those in use, in the order they are asked. `models_filter`: patterns for `pipeline.names.permits`. `demo`:
-    whether the built-in demonstration provider is shown. `management`: whether model management reaches a local Ollama.
-    `notices`: what is worth a word at start. `origins_of`: dotted path -> where its value came from (`default`,
-    `proxy.toml:7`, `.env`, `environment`, `command line`).
+    class. `providers`: those in use, in the order they are asked. `models_filter`: patterns for `pipeline.names.permits`.
+    `equivalence`: whether a model is also asked for where it has another name. `demo`: whether the built-in demonstration
+    provider is shown. `management`: whether model management reaches a local Ollama. `notices`: what is worth a word at
+    start. `origins_of`: dotted path -> where its value came from (`default`, `proxy.toml:7`, `.env`, `environment`,
+    `command line`).
     """
 
     server: ServerSettings
@@ -75,6 +76,7 @@ class Config:
     models_filter: tuple[str, ...] = ()
     multi_provider: bool = True
     proxy_from_env: bool = False
+    equivalence: bool = True
     demo: bool = False
     management: bool = False
     notices: tuple[str, ...] = ()
@@ -87,6 +89,7 @@ def effective(config: Config) -> dict[str, Any]:
         "models_filter": list(config.models_filter),
         "multi_provider": config.multi_provider,
         "proxy_from_env": config.proxy_from_env,
+        "equivalence": config.equivalence,
         "demo": config.demo,
         "server": _plain(config.server),
         "pipeline": {
@@ -131,7 +134,11 @@ def without_password(url: str) -> str:
 
 
 def _given(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in table.items() if value is not None}
+    return {
+        name: _given(value) if isinstance(value, Mapping) else value
+        for name, value in table.items()
+        if value is not None
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -27,9 +27,12 @@ VENDORS: Mapping[str, Vendor] = {
     "google": Vendor("https://generativelanguage.googleapis.com/v1beta", 4),
     "azure": Vendor(None, 5, own=frozenset({"api_version", "deployments"})),
     "aws_bedrock": Vendor(
-        None, 6, needs_key=False, own=frozenset({"access_key", "secret_key", "session_token", "region"})
+        None,
+        6,
+        needs_key=False,
+        own=frozenset({"access_key", "secret_key", "session_token", "region", "arns"}),
     ),
-    "openrouter": Vendor("https://openrouter.ai/api/v1", 7),
+    "openrouter": Vendor("https://openrouter.ai/api/v1", 7, own=frozenset({"referer", "title"})),
 }
 
 OTHER = Vendor(None, 10, needs_key=False)  # a kind this table does not know

@@ -5,6 +5,7 @@ from attrs import evolve
 
 from adapters import listing
 from adapters.listing import Catalogue, Model
+from pipeline.known import NOTHING_KNOWN, Knowledge
 from pipeline.names import permits
 from pipeline.state.board import Snapshot, TargetState
 from pipeline.values.targets import ModelFacts, ModelRule, Provider, Target
@@ -28,9 +29,9 @@ LLAMA = ModelFacts(
 TIMESTAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
 
 
-def catalogue(lists, rules=None, patterns=(), filters=()):
+def catalogue(lists, rules=None, patterns=(), filters=(), known=NOTHING_KNOWN):
     providers = {provider.name: provider for provider in (OPENAI, AZURE, LOCAL) if provider.name in lists}
-    return Catalogue(providers, lists, rules or {}, dict(patterns), permits(filters))
+    return Catalogue(providers, lists, rules or {}, dict(patterns), permits(filters), known)
 
 
 def names(found):
@@ -277,3 +278,53 @@ def test_the_list_in_openais_form():
         "object": "list",
         "data": [{"id": "gpt-4o:latest", "object": "model", "created": 1715367049, "owned_by": "openai"}],
     }
+
+
+CLOUD = Knowledge(
+    {
+        "openai": {
+            "gpt-4o": ModelFacts(
+                "gpt-4o",
+                frozenset({"completion", "tools", "vision"}),
+                128_000,
+                family="gpt",
+                modified_at="2024-05-13T00:00:00Z",
+            )
+        },
+        "azure": {"gpt-4o": ModelFacts("gpt-4o", frozenset({"completion", "thinking"}), 64_000)},
+    },
+    frozenset({"openai", "azure"}),
+)
+
+
+def test_a_model_of_which_only_the_name_was_told_is_shown_as_the_catalogue_knows_it():
+    house = catalogue({"openai": (ModelFacts("gpt-4o-2024-08-06"),)}, known=CLOUD)
+    found = listing.find("gpt-4o-2024-08-06", house)
+    shown = listing.show_answer(found, "gpt-4o-2024-08-06")
+    assert shown["capabilities"] == ["completion", "tools", "vision"]
+    assert shown["model_info"] == {
+        "general.architecture": "gpt",
+        "general.basename": "gpt-4o-2024-08-06",
+        "gpt.context_length": 128_000,
+    }
+    assert shown["parameters"].split() == ["num_ctx", "128000"]
+    (entry,) = listing.tags_answer(listing.models(house))["models"]
+    assert (entry["details"]["context_length"], entry["capabilities"]) == (128_000, shown["capabilities"])
+    assert entry["modified_at"] == shown["modified_at"] == "2024-05-13T00:00:00Z"
+    (listed,) = listing.openai_list(listing.models(house))["data"]
+    assert listed["created"] == 1715558400
+    busy = Snapshot(targets={"openai/gpt-4o-2024-08-06": TargetState(in_flight=1, last_used=0.0)})
+    assert listing.ps_answer(house, busy, 0.0, 0.0)["models"][0]["context_length"] == 128_000
+
+
+def test_what_a_provider_tells_goes_before_the_catalogue():
+    told = ModelFacts("gpt-4o", frozenset({"completion"}), 8_192)
+    (found,) = listing.models(catalogue({"openai": (told,)}, known=CLOUD))
+    assert (found.capabilities, found.facts.context_length, found.family) == (["completion"], 8_192, "gpt")
+
+
+def test_a_model_is_shown_with_all_who_have_it_under_another_name():
+    house = catalogue({"openai": (GPT,), "azure": (ModelFacts("gpt-4o-2024-08-06"),)}, known=CLOUD)
+    found = listing.find("gpt-4o", house)
+    assert [target.name for target in found.targets] == ["openai/gpt-4o", "azure/gpt-4o-2024-08-06"]
+    assert found.capabilities == ["completion", "tools", "vision", "thinking"]

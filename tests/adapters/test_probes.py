@@ -216,3 +216,12 @@ async def test_a_house_without_providers_opens_at_once(autojump_clock):
     async with trio.open_nursery() as nursery:
         await nursery.start(watched.run)
         nursery.cancel_scope.cancel()
+
+
+async def test_an_account_may_serve_less_than_its_list_names(autojump_clock):
+    watched = Watched(a=Upstream(GOOD))
+    chosen = evolve(CODEC, served=lambda provider, listed: (ModelFacts(f"{provider.name}-{listed[0].name}"),))
+    watched.env = evolve(watched.env, codecs={"scripted": chosen})
+    with trio.move_on_after(1):
+        await watched.run()
+    assert watched.told(ModelsListed)[0].models == (ModelFacts("a-m"),)

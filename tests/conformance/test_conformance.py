@@ -20,6 +20,13 @@ OTHERWISE = frozenset(
 ABSENT = ("/v1/completions", "/v1/responses", "/v1/messages", "/v1/audio", "/api/status")
 
 
+# What speaks OpenAI's own form is handed on to `/v1` as it came, with its own id, comments and first chunk.
+AS_IT_CAME = {
+    "openrouter": frozenset({"v1-chat", "v1-chat-stream"}),
+    "azure": frozenset({"v1-chat-stream"}),
+}
+
+
 def playable(case: dict[str, object]) -> bool:
     served = not str(case["endpoint"]).startswith(ABSENT)
     due = case["level"] == "must" and case["id"] not in OTHERWISE
@@ -29,6 +36,20 @@ def playable(case: dict[str, object]) -> bool:
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["id"]) for case in CASES if playable(case)])
 def test_case(case, gateway: Process):
     assert run_case(gateway.url, case, ENV, 30.0) == []
+
+
+def about_chat(case: dict[str, object]) -> bool:
+    """Cases of the routes that every provider serves."""
+    return playable(case) and case["endpoint"] in ("/api/chat", "/api/generate", "/v1/chat/completions")
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["id"]) for case in CASES if about_chat(case)])
+def test_case_over_the_cloud(case, cloud: tuple[str, Process]):
+    """Every provider, behind the gateway, is Ollama to its clients."""
+    kind, running = cloud
+    differs = case["id"] in AS_IT_CAME.get(kind, ())
+    faults = run_case(running.url, case, ENV, 30.0)
+    assert bool(faults) == differs, faults
 
 
 def test_cases_name_only_known_models():

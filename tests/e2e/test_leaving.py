@@ -135,7 +135,8 @@ def test_leaving_in_any_state_is_seen_within_100_ms():
         processes.gateway(slow, "openai") as proxy,
     ):
         late = sorted(left_behind(slow, proxy, roll, number) for number in range(TRIES))
-    assert late[int(len(late) * 0.99) - 1] <= 0.1 + SLACK_S, late[-5:]
+    # Of few tries the 99th percentile is nearly the worst, which may be the machine's doing.
+    assert late[int(len(late) * 0.99) - 1] <= 0.1 + (0 if TRIES >= 500 else SLACK_S), late[-5:]
 
 
 def left_behind(slow: Process, proxy: Process, roll: random.Random, number: int) -> float:

@@ -32,6 +32,7 @@ from pipeline.config.providers import ProviderTable
 from pipeline.config.resolve import OPERATIONS, Fidelity, ModelTable, OllamaTable, Switches
 from pipeline.config.settings import leaves
 from pipeline.values.secrets import Secret
+from pipeline.values.targets import Price
 from pipeline.wiring import Entry
 from stages import CATALOG as REAL_CATALOG
 
@@ -189,6 +190,12 @@ def test_each_variable_reaches_its_setting(name, text, path, value):
     assert config.origins_of[path] == "environment"
 
 
+def test_openrouter_may_be_told_who_asks():
+    toml = '[providers.openrouter]\nreferer = "https://house.example"\ntitle = "House"\n'
+    (router,) = given(toml, env={"OPENROUTER_API_KEY": KEY}, kinds=tuple(VENDORS)).providers
+    assert router.settings == {"referer": "https://house.example", "title": "House"}
+
+
 def test_each_variable_of_a_vendor_reaches_its_account():
     env = {
         "AZURE_API_KEY": KEY,
@@ -199,6 +206,7 @@ def test_each_variable_of_a_vendor_reaches_its_account():
         "AWS_BEDROCK_SECRET_KEY": KEY,
         "AWS_BEDROCK_SESSION_TOKEN": "token",
         "AWS_BEDROCK_REGION": "eu-west-1",
+        "AWS_BEDROCK_ARNS": "arn:a, arn:b",
     }
     azure, bedrock = given(env=env, kinds=tuple(VENDORS)).providers
     assert azure.settings == {"api_version": "2024-10-21", "deployments": ("a", "b")}
@@ -209,7 +217,35 @@ def test_each_variable_of_a_vendor_reaches_its_account():
         "access_key": Secret("AKIA"),
         "session_token": Secret("token"),
         "region": "eu-west-1",
+        "arns": ("arn:a", "arn:b"),
     }
+
+
+@pytest.mark.parametrize(
+    ("env", "region"),
+    [
+        pytest.param({"AWS_REGION": "eu-west-1"}, "eu-west-1", id="what all programs use"),
+        pytest.param({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1", id="what older programs use"),
+        pytest.param(
+            {"AWS_REGION": "us-east-1", "AWS_BEDROCK_REGION": "us-gov-west-1"}, "us-gov-west-1", id="its own"
+        ),
+    ],
+)
+def test_an_account_at_aws_is_in_a_region(env, region):
+    (bedrock,) = given(env={"AWS_BEDROCK_ENABLED": "true", **env}, kinds=tuple(VENDORS)).providers
+    assert bedrock.settings == {"region": region}
+    assert bedrock.base_url == f"https://bedrock-runtime.{region}.amazonaws.com"
+
+
+def test_the_region_alone_enables_nothing():
+    assert given(env={"AWS_REGION": "eu-west-1"}, kinds=tuple(VENDORS)).providers == ()
+
+
+@pytest.mark.parametrize("region", ["evil.example/", "us-east-1.evil", "US", "us-east-"])
+def test_what_is_no_region_is_none(region):
+    found = faults(env={"AWS_BEDROCK_API_KEY": KEY, "AWS_BEDROCK_REGION": region}, kinds=tuple(VENDORS))
+    assert found[0].startswith("environment: providers.aws_bedrock.region: ")
+    assert found[0].endswith("must be the name of a region, such as us-east-1")
 
 
 def test_an_upper_layer_replaces_a_whole_value():
@@ -261,8 +297,8 @@ def test_with_nothing_given_the_demonstration_runs():
         ),
         pytest.param(
             "a = 1\nserver.prt = 1",
-            "proxy.toml:1: a: unknown key; known are demo, fidelity, models, models_filter, multi_provider, "
-            "ollama, pipeline, providers, proxy_from_env, server, stage\n"
+            "proxy.toml:1: a: unknown key; known are demo, equivalence, fidelity, models, models_filter, "
+            "multi_provider, ollama, pipeline, providers, proxy_from_env, server, stage\n"
             'proxy.toml:2: server.prt: unknown key; did you mean "port"?',
             id="unknown keys, all at once",
         ),
@@ -522,6 +558,12 @@ def test_with_nothing_given_the_demonstration_runs():
             "[models.f]\ncontext_length = 0",
             "proxy.toml:2: models.f.context_length: must be >= 1: 0",
             id="no context at all",
+        ),
+        pytest.param(
+            "[models.f]\nprice = { input = -1, out = 2 }",
+            'proxy.toml:2: models.f.price.out: unknown key; did you mean "output"?\n'
+            "proxy.toml:2: models.f.price.input: must be >= 0: -1.0",
+            id="a price below nothing, and one that is none",
         ),
         pytest.param(
             "models_filter = 'none.txt'",
@@ -1072,6 +1114,8 @@ targets = ["openai/gpt-4o-mini"]
 fallback = ["other"]
 capabilities = ["tools", "vision"]
 context_length = 128000
+output_limit = 16384
+price = { input = 0.15, output = 0.6 }
 [models."gpt-4.1"]
 family = "gpt"
 """
@@ -1081,8 +1125,11 @@ family = "gpt"
     assert config.options["route"].weights == {"a": 1.0, "b": 0.5}
     assert config.models["fast"].targets == ("openai/gpt-4o-mini",)
     assert config.models["fast"].capabilities == frozenset({"tools", "vision"})
+    assert config.models["fast"].output_limit == 16384
+    assert config.models["fast"].price == Price(0.15, 0.6)
+    assert config.models["gpt-4.1"].price is None
     assert config.models["gpt-4.1"].family == "gpt"
-    assert config.origins_of['models."gpt-4.1".family'] == "proxy.toml:15"
+    assert config.origins_of['models."gpt-4.1".family'] == "proxy.toml:17"
 
 
 def test_the_demonstration_may_stay():
@@ -1225,7 +1272,8 @@ def test_the_effective_configuration_leaves_out_what_is_not_set():
 
 def test_the_effective_configuration_configures_the_same():
     first = given(
-        "[stage.limit]\nqueue_size = 5\n[models.f]\ntargets = ['openai/x']", {"OPENAI_API_KEY": KEY}
+        "[stage.limit]\nqueue_size = 5\n[models.f]\ntargets = ['openai/x']\nprice = {input = 1}",
+        {"OPENAI_API_KEY": KEY},
     )
     tree = effective(first)
     del tree["models_filter"]

@@ -3,8 +3,10 @@
 import pytest
 from attrs import evolve
 
-from pipeline.names import permits, who_serves
+from pipeline.known import Knowledge
+from pipeline.names import permits
 from pipeline.protocol import Wire
+from pipeline.serving import who_serves
 from pipeline.state.board import ProviderState, Snapshot, TargetState
 from pipeline.values.events import Failed
 from pipeline.values.exchange import Preference
@@ -205,6 +207,34 @@ def test_no_client_can_fill_a_memory():
     before = len(memory._found)
     memory.serving("openai/" + "x" * LONGEST_NAME, listed())
     assert len(memory._found) == before
+
+
+ROUTER = provider("router", kind="router", priority=7)
+KNOWN = Knowledge(
+    {
+        "openai": {"gpt-4o": ModelFacts("gpt-4o", frozenset({"completion", "tools"}))},
+        "router": {"openai/gpt-4o": ModelFacts("openai/gpt-4o", frozenset({"completion"}))},
+    },
+    frozenset({"openai", "router"}),
+    frozenset({"openai", "router"}),
+)
+TWO = House({"router": ROUTER, "openai": OPENAI}, {}, PATTERNS, known=KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        pytest.param(
+            named("gpt-4o"), ["openai/gpt-4o", "router/openai/gpt-4o"], id="in the order of priority"
+        ),
+        pytest.param(named("gpt-4o", tools=(TOOL,)), ["openai/gpt-4o"], id="only who is known to be able"),
+    ],
+)
+def test_the_same_model_under_another_name_stands_in(asked, expected):
+    memory = Memory(TWO)
+    for snapshot in (Snapshot(), listed(), Snapshot()):
+        planned = plan_for(exchange(request=asked), snapshot, 0.0, RouteOptions(), memory)
+        assert names(planned) == expected
 
 
 def test_only_forbids_the_rest():

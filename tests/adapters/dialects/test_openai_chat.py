@@ -43,6 +43,8 @@ ASK = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 STREAM = {**ASK, "stream": True}
 FUNCTION = {"name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True}
 CUSTOM = {"type": "custom", "custom": {"name": "c"}}
+SEALED = {"type": "reasoning.text", "text": "hm", "signature": "s", "format": "anthropic-claude-v1"}
+HIDDEN = {"type": "reasoning.encrypted", "data": "x", "format": "google-gemini-v1", "id": "c1"}
 
 
 def asked(**fields):
@@ -264,9 +266,19 @@ def test_fields(fields, expected):
             id="a call of old",
         ),
         pytest.param(
-            {"role": "assistant", "content": "x", "reasoning_content": "hm", "reasoning_details": [1]},
-            Message(Role.ASSISTANT, (Reasoning("hm", {FORMAT: {"reasoning_details": [1]}}), Text("x"))),
+            {"role": "assistant", "content": "x", "reasoning_content": "hm", "reasoning_details": [SEALED]},
+            Message(Role.ASSISTANT, (Reasoning("hm", {"reasoning_details": [SEALED]}), Text("x"))),
             id="thinking of an earlier turn",
+        ),
+        pytest.param(
+            {"role": "assistant", "content": "x", "reasoning_details": [SEALED, HIDDEN]},
+            Message(Role.ASSISTANT, (Reasoning("hm", {"reasoning_details": [SEALED, HIDDEN]}), Text("x"))),
+            id="thinking told by its details alone",
+        ),
+        pytest.param(
+            {"role": "assistant", "content": "x", "reasoning": "hm", "reasoning_details": []},
+            Message(Role.ASSISTANT, (Reasoning("hm"), Text("x"))),
+            id="no details",
         ),
         pytest.param(
             {"role": "assistant", "refusal": "No.", "audio": {"id": "a"}},
@@ -420,6 +432,12 @@ def test_results_are_tied_to_calls():
         ),
         pytest.param({"tool_choice": "sometimes"}, "tool_choice", "must be auto", id="a choice that is none"),
         pytest.param({"stream_options": True}, "stream_options", "must be an object", id="stream options"),
+        pytest.param(
+            {"messages": [{"role": "assistant", "content": "x", "reasoning_details": [1]}]},
+            "messages[0].reasoning_details[0]",
+            "must be an object",
+            id="a number for a detail of thinking",
+        ),
         pytest.param({"api_key": "k"}, "api_key", "api_key is not accepted from clients", id="a key"),
         pytest.param({"base_url": "http://x"}, "base_url", "not accepted from clients", id="an address"),
     ],
@@ -539,6 +557,17 @@ def call(index, **function):
             id="what only this form can say",
         ),
         pytest.param(
+            [(START, ThinkingDelta("hm"), ExtraDelta("reasoning_details", SEALED)), (TextDelta("a"),), END],
+            [
+                chunk({"role": "assistant", "reasoning_content": "hm"}),
+                chunk({"reasoning_details": [SEALED]}),
+                chunk({"content": "a"}),
+                chunk({}, "stop"),
+                "[DONE]",
+            ],
+            id="details of thinking, to be given back",
+        ),
+        pytest.param(
             [(START, TextDelta("a")), (Failed(Problem(Kind.STREAM_ERROR, "broke off")), TextDelta("b"))],
             [
                 chunk({"role": "assistant", "content": "a"}),
@@ -648,6 +677,8 @@ def test_a_whole_reply():
         ToolCallDelta(0, "a", "f", '{"x":'),
         ToolCallDelta(0, arguments="1}"),
         ToolCallDelta(1, "b", "g"),
+        ExtraDelta("reasoning_details", SEALED),
+        ExtraDelta("reasoning_details", HIDDEN),
         ExtraDelta(FORMAT, {"annotations": [1]}),
         UsageSeen(Usage(11, 3)),
         Finished("stop", extra={FORMAT: {"service_tier": "flex"}}),
@@ -673,6 +704,7 @@ def test_a_whole_reply():
                             {"id": "a", "type": "function", "function": function},
                             {"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}},
                         ],
+                        "reasoning_details": [SEALED, HIDDEN],
                         "annotations": [1],
                     },
                     "logprobs": {"content": [entry], "refusal": None},

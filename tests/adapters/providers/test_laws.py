@@ -39,6 +39,18 @@ ANYTHING = st.recursive(
 )
 FUNCTIONS = st.fixed_dictionaries({}, optional={"name": LEAF, "arguments": LEAF | ANYTHING})
 CALLS = st.fixed_dictionaries({}, optional={"index": LEAF, "id": LEAF, "function": FUNCTIONS | LEAF})
+DETAILS = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["reasoning.text", "reasoning.summary", "reasoning.encrypted"]) | ANYTHING,
+        "text": LEAF,
+        "summary": LEAF,
+        "data": LEAF,
+        "signature": LEAF,
+        "id": LEAF,
+        "index": LEAF,
+    },
+)
 DELTAS = st.fixed_dictionaries(
     {},
     optional={
@@ -48,6 +60,7 @@ DELTAS = st.fixed_dictionaries(
         "refusal": LEAF,
         "tool_calls": st.lists(CALLS | LEAF, max_size=3) | LEAF,
         "function_call": FUNCTIONS | LEAF,
+        "reasoning_details": st.lists(DETAILS | LEAF, max_size=3) | LEAF,
         "audio": ANYTHING,
     },
 )
@@ -106,7 +119,7 @@ def test_whatever_comes_it_is_a_reply_and_cuts_make_no_difference(kind, body, da
 @given(bodies=st.lists(DOCUMENTS, min_size=1, max_size=4))
 @settings(max_examples=300, deadline=None)
 def test_the_first_fragment_of_a_call_names_it_and_no_other_does(kind, bodies):
-    frame, end = ("data: {}\n\n", "data: [DONE]\n\n") if kind == "openai" else ("{}\n", '{"done":true}\n')
+    frame, end = ("data: {}\n\n", "data: [DONE]\n\n") if kind != "ollama" else ("{}\n", '{"done":true}\n')
     body = "".join(frame.format(json.dumps(document)) for document in bodies) + end
     seen: set[tuple[int, int]] = set()
     for event in events_of(decoded(CODECS[kind], REQUESTS[0], body.encode())):
@@ -131,11 +144,18 @@ def test_a_document_without_end_is_given_up(kind, monkeypatch):
         assert failed.problem.kind == "garbled"
 
 
+# The first words of a stream; those not named speak OpenAI's form.
+STARTS = {
+    "openai": b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n',
+    "ollama": b'{"response":"a"}\n',
+    "google": b'data: {"candidates":[{"content":{"parts":[{"text":"a"}]}}]}\n\n',
+    "anthropic": b'data: {"type":"content_block_delta","delta":{"type":"text_delta","text":"a"}}\n\n',
+}
+
+
 @pytest.mark.parametrize("kind", CODECS)
 def test_a_frame_without_end_is_given_up(kind):
-    start = {"openai": b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n', "ollama": b'{"response":"a"}\n'}[
-        kind
-    ]
+    start = STARTS.get(kind, STARTS["openai"])
     batches = decoded(CODECS[kind], REQUESTS[0], start, b"x" * (8 * 1024 * 1024 + 9), b"\n\n")
     events = events_of(batches)
     assert grammatical(events)

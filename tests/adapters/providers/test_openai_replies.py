@@ -240,12 +240,8 @@ HELLO = TextDelta("Hello")
                 chunk({"content": "Hello"}),
                 STOP,
             ],
-            [
-                Started("asked"),
-                HELLO,
-                Finished("stop", extra={"openai.chat": {"prompt_filter_results": [1]}}),
-            ],
-            id="a first chunk without a model",
+            [HELLO, Finished("stop", extra={"openai.chat": {"prompt_filter_results": [1]}})],
+            id="a verdict on the prompt before the reply begins",
         ),
     ],
 )

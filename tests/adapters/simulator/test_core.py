@@ -13,7 +13,12 @@ from tests.adapters.simulator.kit import STANDARD, document, get, post, user
 
 OPENAI, OLLAMA = "/openai/v1/chat/completions", "/ollama/api/chat"
 BODY = {"model": "chat", "messages": user("hi"), "stream": True}
-PATHS = ["/openai/v1/chat/completions", "/openai/v1/completions", "/openai/v1/embeddings", "/ollama/api/chat"]
+OPENROUTER = "/openrouter/api/v1/chat/completions"
+AZURE = "/azure/openai/deployments/chat/chat/completions?api-version=2024-10-21"
+PATHS = [
+    *("/openai/v1/chat/completions", "/openai/v1/completions", "/openai/v1/embeddings", "/ollama/api/chat"),
+    *(OPENROUTER, AZURE),
+]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 30) | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
@@ -34,6 +39,7 @@ FIELDS = (
     ),
     *(
         "think",
+        "reasoning",
         "reasoning_effort",
         "images",
         "suffix",
@@ -56,7 +62,7 @@ FIELDS = (
 )
 
 
-@pytest.mark.parametrize("path", [OPENAI, OLLAMA])
+@pytest.mark.parametrize("path", [OPENAI, OLLAMA, OPENROUTER, AZURE])
 @pytest.mark.parametrize("scenario", [standard_scenario, demo_scenario])
 def test_the_same_request_gets_the_same_bytes(path, scenario):
     body = {**BODY, "model": "demo"} if scenario is demo_scenario else BODY

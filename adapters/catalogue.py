@@ -1,0 +1,53 @@
+"""The catalogue of models that comes with the program: read once, when it starts.
+
+`data/models.json` is made by `scripts/make_models.py` and holds, by provider kind and name, what public catalogues know.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pipeline.known import Knowledge
+from pipeline.names import canonical
+from pipeline.values.targets import ModelFacts, Price
+
+FILE = Path(__file__).resolve().parent.parent / "data" / "models.json"
+
+# What runs on an own machine is another build of a model, and who asks for it there wants it there.
+AT_HOME = frozenset({"ollama"})
+# Where an account's names are made by its owner, the vendor's are no more than a guess.
+NAMED_BY_OWNER = frozenset({"azure"})
+
+
+def read_catalogue(file: Path = FILE) -> Mapping[str, Mapping[str, ModelFacts]]:
+    """The facts of models by provider kind and compared name."""
+    document = orjson.loads(file.read_bytes())
+    return {
+        kind: {canonical(name): facts_of(name, entry) for name, entry in named.items()}
+        for kind, named in document["models"].items()
+    }
+
+
+def facts_of(name: str, entry: Mapping[str, Any]) -> ModelFacts:
+    """One entry of the file."""
+    can, price, released = entry.get("can"), entry.get("price"), entry.get("released")
+    return ModelFacts(
+        name,
+        capabilities=None if can is None else frozenset(can),
+        context_length=entry.get("context"),
+        embedding_length=entry.get("dimensions"),
+        family=entry.get("family"),
+        modified_at=None if released is None else f"{released}T00:00:00Z",
+        output_limit=entry.get("output"),
+        price=None if price is None else Price(*price),
+        structured_output=entry.get("schema"),
+    )
+
+
+def knowledge(equivalence: bool = True, file: Path = FILE) -> Knowledge:
+    """The catalogue as routing uses it. `equivalence`: whether a model is the same under its other names."""
+    models = read_catalogue(file)
+    shared = frozenset(models) - AT_HOME if equivalence else frozenset[str]()
+    return Knowledge(models, shared, shared - NAMED_BY_OWNER)
