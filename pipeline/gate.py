@@ -97,5 +97,10 @@ class Permit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give it back."""
+        self.release()
+
+    def release(self) -> None:
+        """Give the place back, if there was one."""
         if self._held:
+            self._held = False
             self.gate.leave()

@@ -52,7 +52,7 @@ class Place:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give the permit back."""
-        await self.permit.__aexit__(kind, error, trace)
+        self.permit.release()
 
 
 def build(options: LimitOptions, env: Env) -> Stage:

@@ -234,7 +234,7 @@ class Call:
             return
         try:
             if kind is None and not connection.response.complete:
-                await self._rest(connection)
+                await self._rest(connection)  # noqa: ASYNC102  whoever is cancelled meanwhile closes the connection
         finally:
             self.transport.done(connection)
 

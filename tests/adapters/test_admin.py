@@ -1,4 +1,6 @@
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import trio
@@ -15,6 +17,7 @@ from pipeline.values.targets import ModelFacts
 from tests.adapters.asgi_kit import call
 from tests.kit import Stand
 
+SHOWN = Path(__file__).parents[1] / "recordings" / "ollama.show-json-001.json"
 GPT = ModelFacts("gpt-4o", frozenset({"completion", "tools"}), context_length=128_000)
 EMBED = ModelFacts("embed")
 
@@ -177,6 +180,19 @@ async def test_show_finds_a_model_under_all_its_names(body):
     got = (await ask("POST", "/api/show", body=body)).json
     assert got["capabilities"] == ["completion", "tools"]
     assert got["model_info"]["gpt.context_length"] == 128_000
+
+
+async def test_show_has_the_form_of_the_real_server():
+    """What Ollama tells of a model of its own, as recorded, we tell of one in the cloud, in the same places."""
+    recorded = json.loads(SHOWN.read_text())["response"]["body_text"]
+    real, ours = json.loads(recorded), (await ask("POST", "/api/show", body=b'{"model":"gpt-4o"}')).json
+    assert set(real) - set(ours) <= {"license", "parameters"}
+    assert {name: type(value) for name, value in real["details"].items()} == {
+        name: type(value) for name, value in ours["details"].items()
+    }
+    architecture = ours["model_info"]["general.architecture"]
+    assert f"{real['model_info']['general.architecture']}.context_length" in real["model_info"]
+    assert type(ours["model_info"][f"{architecture}.context_length"]) is int
 
 
 @pytest.mark.parametrize(

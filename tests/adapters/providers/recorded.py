@@ -60,7 +60,7 @@ ALL = [
     found for found in EVERY if found.api.startswith(("openai.", "ollama.")) and "responses" not in found.api
 ]
 REFUSED = [found for found in ALL if found.status != 200]
-ANSWERS = [found for found in ALL if found.status == 200 and not found.api.endswith(".models")]
+ANSWERS = [found for found in ALL if found.status == 200 and not found.api.endswith((".models", ".show"))]
 
 
 def target(kind: str = "openai", model: str = "m", **facts: Any) -> Target:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from adapters.dialects import DIALECTS
 from adapters.providers import CODECS
 from pipeline.ports import Codec
 from pipeline.values.events import Failed, grammatical
-from pipeline.values.http import ReplyHead
-from pipeline.values.problems import Kind
+from pipeline.values.http import HttpRequest, ReplyHead
+from pipeline.values.problems import Kind, Problem
 from tests.adapters.providers.recorded import (
     ALL,
     ANSWERS,
@@ -24,6 +25,7 @@ from tests.adapters.providers.recorded import (
     reading_of,
     request_for,
     shown,
+    target,
 )
 
 
@@ -229,6 +231,40 @@ def test_a_document_that_breaks_off_cannot_be_read(found):
     (event,) = events_of(batches)
     assert isinstance(event, Failed)
     assert event.problem.kind is Kind.GARBLED
+
+
+ROUTES = {
+    "openai.chat": "/v1/chat/completions",
+    "openai.embeddings": "/v1/embeddings",
+    "ollama.chat": "/api/chat",
+    "ollama.generate": "/api/generate",
+    "ollama.embed": "/api/embed",
+}
+ASKED = [found for found in ALL if found.api in ROUTES and found.request.get("model")]
+
+
+@pytest.mark.parametrize("found", ASKED, ids=by_id)
+def test_a_recorded_request_goes_out_as_it_came(found):
+    """Read by the route of its form and encoded for the same kind of provider, nothing in it has changed."""
+    path, kind = ROUTES[found.api], found.api.partition(".")[0]
+    body = json.dumps(found.request).encode()
+    request = DIALECTS[path].read(HttpRequest("POST", path, {"content-type": "application/json"}, body))
+    if isinstance(request, Problem):
+        # What the provider refused, our own route may refuse as well.
+        assert found in REFUSED, request
+        return
+    encoded = CODECS[kind].encode(request, target(kind, found.request["model"]))
+    sent = json.loads(encoded.http.body)
+    if kind == "openai" and found.stream:
+        # Usage is always asked for; who did not ask is not shown it.
+        assert sent.pop("stream_options") == {
+            **found.request.get("stream_options", {}),
+            "include_usage": True,
+        }
+    assert sent == {
+        name: value for name, value in found.request.items() if name in sent or name != "stream_options"
+    }
+    assert encoded.losses == ()
 
 
 KINDS = {
