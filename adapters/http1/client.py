@@ -234,14 +234,11 @@ class Call:
             return
         try:
             if kind is None and not connection.response.complete:
-                await self._rest(connection)  # noqa: ASYNC102  whoever is cancelled meanwhile closes the connection
+                # Often the last chunk of a reply that has said all is all that is missing. Nobody waits long for it.
+                with trio.move_on_after(REST_S, shield=True):
+                    await connection.read()
         finally:
             self.transport.done(connection)
-
-    async def _rest(self, connection: Connection) -> None:
-        """Wait a moment for the end of a reply that has said all: often its last chunk is all that is missing."""
-        with trio.move_on_after(REST_S):
-            await connection.read()
 
 
 REUSED = Link(True, 0.0, 0.0, 0.0)
