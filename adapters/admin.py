@@ -19,8 +19,10 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from adapters import health, listing, management
 from adapters.asgi import REQUEST_ID, App, Receive, Scope, Send, send_whole
+from adapters.dialects import anthropic_chat
 from adapters.errors import error_body, is_openai, json_type
 from adapters.house import House
+from pipeline.values.http import HttpRequest
 
 # The Ollama whose API we speak. Clients compare it number by number; VS Code wants 0.6.4 at least.
 OLLAMA_VERSION = "0.33.0"
@@ -150,6 +152,15 @@ def tags_of(house: House, provider: str) -> Response:
     return json_answer(listing.tags_answer(listing.newest_first(listing.listed_by(found, house.catalogue()))))
 
 
+async def count_tokens(house: House) -> Response:
+    data = await request.get_data(as_text=False)
+    assert isinstance(data, bytes)
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    asked = HttpRequest("POST", request.path, headers, data)
+    answer = anthropic_chat.count(asked, str(request.scope.get(REQUEST_ID, "")))
+    return Response(answer.body, answer.head.status, dict(answer.head.headers))
+
+
 async def show(house: House) -> Response:
     name = management.named(await body_object("ShowRequest"), "model is required")
     if isinstance(name, management.Refusal):
@@ -267,6 +278,7 @@ ROUTES: tuple[tuple[str, list[str], Handler], ...] = (
     ("/api/providers/<name>", GET, provider),
     ("/v1/models", GET, openai_models),
     ("/v1/models/<path:name>", GET, openai_model),
+    ("/v1/messages/count_tokens", POST, count_tokens),
     ("/health", GET, whole_health),
     ("/health/live", GET, live),
     ("/health/ready", GET, ready),

@@ -8,18 +8,9 @@ from typing import Any
 
 import orjson
 
+from adapters.dialects.anthropic_errors import TYPES as ANTHROPIC_TYPES
+from adapters.dialects.anthropic_errors import shown_id
 from adapters.dialects.openai_errors import TYPES as OPENAI_TYPES
-
-ANTHROPIC_TYPES = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    408: "timeout_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    503: "overloaded_error",
-    504: "timeout_error",
-}
 
 
 def error_body(path: str, status: int, message: str, request_id: str) -> bytes:
@@ -27,7 +18,11 @@ def error_body(path: str, status: int, message: str, request_id: str) -> bytes:
     value: dict[str, Any]
     if is_anthropic(path):
         kind = ANTHROPIC_TYPES.get(status) or _type(status)
-        value = {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
+        value = {
+            "type": "error",
+            "error": {"type": kind, "message": message},
+            "request_id": shown_id(request_id),
+        }
     elif is_openai(path):
         kind = OPENAI_TYPES.get(status) or _type(status)
         value = {"error": {"message": message, "type": kind, "param": None, "code": None}}

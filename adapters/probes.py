@@ -1,7 +1,8 @@
 """The house looks after its providers: one loop each, that lists the models and finds out by it whether they are well.
 
 Listing models is free, so it is the health check too. It is left out where requests went well of late and the list is
-fresh. A loop that fails is logged and begun again; the others do not notice.
+fresh. A key may have the right to call models and not to list them: a list that is refused for want of rights tells
+nothing of health. A loop that fails is logged and begun again; the others do not notice.
 """
 
 import logging
@@ -103,11 +104,15 @@ async def _probe(env: Env, tell: Callable[[Fact], None], provider: Provider, opt
         answer = await _ask(env, provider, request)
     found = answer if isinstance(answer, Problem) else read_models(answer, codec)
     problem = found.kind if isinstance(found, Problem) else None
-    _log_change(provider, env.snapshot().provider(provider.name), problem)
+    before = env.snapshot().provider(provider.name)
+    _log_change(provider, before, problem)
     now = env.now()
     if not isinstance(found, Problem):
-        tell(ModelsListed(provider.name, now, codec.served(provider, found)))
-    tell(ProbeEnded(provider.name, now, now - began, problem))
+        models = codec.served(provider, found)
+        # A list that says what the last one said is that one, so that nobody need read it again.
+        tell(ModelsListed(provider.name, now, before.models if models == before.models else models))
+    unanswered = problem is Kind.AUTH and isinstance(answer, Answer) and answer.head.status == 403
+    tell(ProbeEnded(provider.name, now, now - began, problem, unanswered))
 
 
 async def _ask(env: Env, provider: Provider, request: HttpRequest) -> Answer | Problem:

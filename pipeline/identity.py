@@ -18,6 +18,8 @@ LONGEST = 200
 
 # Makers and regions before the first dot that has a word behind it: `us.anthropic.`, but not `deepseek.` of `deepseek.r1`.
 _BEFORE = re.compile(r"(?:[a-z][a-z0-9-]*\.)+(?=[a-z]{2})")
+# A region, a maker and a word: `eu.anthropic.claude...`. `global.` is no region.
+_REGIONAL = re.compile(r"(?!global\.)[a-z][a-z-]*\.[a-z][a-z0-9-]*\.[a-z]")
 _JOINED = re.compile(r"[a-z]+\.[a-z]\d")
 _DATED = re.compile(r"[-@](20\d\d)-?([01]\d)-?([0-3]\d)(?:-v\d+)?$")
 # Snapshots without a year or a date, in families that number them so: gpt-4-0613, gemini-2.0-flash-001.
@@ -69,6 +71,11 @@ def identity(name: str) -> Identity:
     # What begins with `~` points at whatever is newest, of any version, and is no name of one model.
     stem = stem if spelt.startswith("~") else _CURRENT.sub("", stem)
     return Identity(_plain(stem), host or variant, snapshot, "" if _JOINED.match(rest) else _letters(maker))
+
+
+def regional(name: str) -> bool:
+    """Whether the name says in which region the model is to run."""
+    return _REGIONAL.match(canonical(name)) is not None
 
 
 def _letters(maker: str) -> str:

@@ -74,6 +74,12 @@ class Knowledge:
 NOTHING_KNOWN = Knowledge()
 
 
+def near(name: str, provider: Provider) -> bool:
+    """Whether `name` itself says that it leads to the region of `provider`, or to all: `us.anthropic.claude-...`."""
+    region = str(provider.settings.get("region") or "")
+    return bool(region) and _distance(name.strip().lower(), region) in (0, 2)
+
+
 def alike(names: Iterable[str]) -> Alike:
     """`names` by what they mean."""
     found: dict[tuple[str, str], list[tuple[Identity, str]]] = {}

@@ -67,6 +67,8 @@ def rule_of(name: str, rules: Mapping[str, ModelRule]) -> ModelRule | None:
 def overlaid(facts: ModelFacts, rule: ModelRule) -> ModelFacts:
     """`facts` with all that `rule` states put over them."""
     stated: dict[str, Any] = {name: value for name in STATED if (value := getattr(rule, name)) is not None}
+    if "capabilities" in stated:
+        stated["presumed"] = False
     return evolve(facts, **stated) if stated else facts
 
 

@@ -10,14 +10,14 @@ from typing import Literal, TypeAlias
 import attrs
 from attrs import evolve, frozen
 
-from pipeline.identity import Identity, identity
-from pipeline.known import NOTHING_KNOWN, Knowledge
+from pipeline.identity import Identity, identity, regional
+from pipeline.known import NOTHING_KNOWN, Knowledge, near
 from pipeline.names import Lists, by_name, canonical, everything, overlaid, rule_of
 from pipeline.values.targets import ModelFacts, ModelRule, Provider, Target
 
 Why: TypeAlias = Literal["alias", "qualified", "listed", "pattern", "equivalent"]
 
-_KNOWABLE = tuple(fact.name for fact in attrs.fields(ModelFacts) if fact.name != "name")
+_KNOWABLE = tuple(fact.name for fact in attrs.fields(ModelFacts) if fact.name not in ("name", "presumed"))
 
 
 def completed(facts: ModelFacts, other: ModelFacts) -> ModelFacts:
@@ -49,7 +49,7 @@ def all_facts(
     Over both lies what `[models."provider/model"]` or `[models.model]` states.
     """
     if general := known.facts(provider.kind, facts.name):
-        facts = completed(facts, general)
+        facts = evolve(completed(facts, general), presumed=facts.capabilities is None)
     rule = rule_of(f"{provider.name}/{facts.name}", rules) or rule_of(facts.name, rules)
     return facts if rule is None or rule.targets else overlaid(facts, rule)
 
@@ -76,9 +76,10 @@ def who_serves(
 ) -> Served:
     """The targets that can serve `name`; the first of these that finds any decides. `allowed`: the model filter.
 
-    An alias of `[models]`; a name qualified by its provider; the providers' own lists; the patterns of each kind's
-    names, for providers that serve more than they list or have not told their list. `patterns` by provider kind. After
-    what the lists or patterns found come the providers that have the same model under another name.
+    An alias of `[models]`; a name qualified by its provider, unless he lists no such model and another one lists that very
+    name (`openai/gpt-oss-20b`); the providers' own lists; the patterns of each kind's names, for providers that serve more
+    than they list or have not told their list. `patterns` by provider kind. After what the lists or patterns found come
+    the providers that have the same model under another name.
     """
     served = _serving(name, providers, lists, rules, patterns, known)
     targets = tuple(target for target in served.targets if allowed(name, target.model, target.name))
@@ -101,10 +102,15 @@ def _serving(
         aliased = (target(providers[place], model) for place, model in _named(rule) if place in providers)
         return Served(tuple(Target(each.provider, overlaid(each.facts, rule)) for each in aliased), "alias")
     head, _, rest = name.strip().partition("/")
+    wanted = canonical(name)
+    listing = [provider for provider in providers.values() if wanted in by_name(lists.get(provider.name))]
     if rest and (provider := providers.get(head.lower())):
         own = _own_name(rest, provider, lists.get(provider.name), known)
-        return Served((target(provider, own),), "qualified")
-    found, why = _found(canonical(name), providers, lists, patterns)
+        told = by_name(lists.get(provider.name))
+        if not listing or not told or canonical(own) in told:
+            return Served((target(provider, own),), "qualified")
+    found = listing or _fitting(wanted, providers, patterns)
+    why: Why = "listed" if listing else "pattern"
     targets = [
         target(provider, _own_name(name, provider, lists.get(provider.name), known)) for provider in found
     ]
@@ -120,24 +126,27 @@ def _named(rule: ModelRule) -> Iterable[tuple[str, str]]:
         yield place, model
 
 
-def _found(
-    wanted: str, providers: Mapping[str, Provider], lists: Lists, patterns: Mapping[str, tuple[str, ...]]
-) -> tuple[list[Provider], Why]:
-    """The providers that have the name itself: by their lists, else by its pattern."""
-    listing = [provider for provider in providers.values() if wanted in by_name(lists.get(provider.name))]
-    if listing:
-        return listing, "listed"
-    matching = [
+def _fitting(
+    wanted: str, providers: Mapping[str, Provider], patterns: Mapping[str, tuple[str, ...]]
+) -> list[Provider]:
+    """The providers of whose kind's names this is one. One that names a host is meant for no other."""
+    hosted = identity(wanted).variant.startswith("@")
+    return [
         provider
         for provider in providers.values()
-        if any(fnmatchcase(wanted, pattern) for pattern in patterns.get(provider.kind, ()))
+        if any(
+            fnmatchcase(wanted, pattern)
+            for pattern in patterns.get(provider.kind, ())
+            if "@" in pattern or not hosted
+        )
     ]
-    return matching, "pattern"
 
 
 def _own_name(name: str, provider: Provider, listed: tuple[ModelFacts, ...] | None, known: Knowledge) -> str:
     """What the provider itself calls the model `name`; the same where it knows that, or nothing tells better."""
     if canonical(name) in (by_name(listed) if listed else known.models.get(provider.kind, {})):
+        return name.strip()
+    if near(name, provider):
         return name.strip()
     return known.name_at(provider, identity(name), listed, exact=True) or name.strip()
 
@@ -148,10 +157,12 @@ def _equivalents(
     """The other providers that have the same model, each with its name there.
 
     There are none where somebody has, or may have, a model of this name that the catalogue does not know of his kind: it
-    is another one, or one that is served at home and asked for there.
+    is another one, or one that is served at home and asked for there. Nor for a name that says in which region it is to run.
     """
     wanted = identity(name)
-    if any(_keeps(canonical(name), wanted, provider, lists.get(provider.name), known) for provider in found):
+    if regional(name) or any(
+        _keeps(canonical(name), wanted, provider, lists.get(provider.name), known) for provider in found
+    ):
         return []
     return [
         (provider, own)

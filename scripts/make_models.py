@@ -52,8 +52,10 @@ LENT = ("output", "can", "schema", "family", "released")
 IN_A_REGION = "regional."
 NO_NAME = re.compile(r".*(?:[-.]|\.ft-|:batch)")
 ELSEWHERE = {"google": "claude", "openai": "gpt-oss"}
-# What the sources do not say: who always thinks, and who fills gaps.
-THINKS = "gpt-oss"
+# What the sources do not say: who thinks, who calls tools and who sees all the same, and who fills gaps.
+THINKS = re.compile(r"gpt-oss|nova-2-|minimax-m2$")
+CALLS = re.compile(r"gpt-3\.5-turbo(?!-instruct|-0301)")
+SEES = re.compile(r"ministral-3-")
 INSERTS = "gpt-3.5-turbo-instruct"
 
 Entry = dict[str, Any]
@@ -88,9 +90,9 @@ def abilities(model: Any, takes: set[str], gives: set[str]) -> list[str]:
         "completion": "text" in gives,
         "image": "image" in gives,
         "insert": INSERTS in model.id,
-        "thinking": model.reasoning or THINKS in model.id,
-        "tools": model.tool_call,
-        "vision": "image" in takes,
+        "thinking": model.reasoning or bool(THINKS.search(model.id)),
+        "tools": model.tool_call or bool(CALLS.search(model.id)),
+        "vision": "image" in takes or bool(SEES.search(model.id)),
     }
     return [capability for capability, able in stated.items() if able]
 

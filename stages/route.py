@@ -23,6 +23,9 @@ from pipeline.values.targets import Capability, ModelFacts, ModelRule, Provider,
 from pipeline.wiring import Entry
 from stages.ranking import ranked
 
+# What a model is made for, and cannot learn.
+SORTS = frozenset({"completion", "embedding", "insert"})
+
 MOST_NAMES = 1024
 LONGEST_NAME = 256
 
@@ -132,11 +135,21 @@ def _shows_images(request: ChatRequest) -> bool:
 
 
 def lacking(target: Target, needs: tuple[Capability, ...]) -> Capability | None:
-    """The first of `needs` that the model is known not to have; what is not known is tried."""
+    """The first of `needs` that the model does not have, as far as is known; what is not known is tried."""
     known = target.facts.capabilities
     if known is None:
         return None
     return next((need for need in needs if need not in known), None)
+
+
+def surely_lacking(target: Target, needs: tuple[Capability, ...]) -> Capability | None:
+    """The first of `needs` that the model is known for certain not to have.
+
+    The catalogue knows for certain what sort of model it is. What else a model can do it may know too late.
+    """
+    if target.facts.presumed:
+        needs = tuple(need for need in needs if need in SORTS)
+    return lacking(target, needs)
 
 
 def plan_for(
@@ -152,7 +165,7 @@ def plan_for(
     able = _able(targets, needs)
     if not able:
         first = targets[0]
-        return Problem(Kind.UNSUPPORTED, subject=lacking(first, needs), target=first.name)
+        return Problem(Kind.UNSUPPORTED, subject=surely_lacking(first, needs), target=first.name)
     candidates = ranked(able, snapshot, options.strategy, preference, now)
     for other in others:
         able = _able(_preferred(other.targets, preference), needs)
@@ -169,7 +182,9 @@ def _preferred(targets: tuple[Target, ...], preference: Preference) -> tuple[Tar
 
 
 def _able(targets: tuple[Target, ...], needs: tuple[Capability, ...]) -> tuple[Target, ...]:
-    return tuple([target for target in targets if lacking(target, needs) is None])
+    """Those that can do it; where none is known to, those that are not certain to be unable."""
+    able = tuple([target for target in targets if lacking(target, needs) is None])
+    return able or tuple([target for target in targets if surely_lacking(target, needs) is None])
 
 
 def _nobody(model: str, served: Served, preference: Preference) -> Problem:

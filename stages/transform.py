@@ -61,7 +61,9 @@ class Rewrite:
         self.request = exchange.request
         self.options = options
         self.drop_thinking = options.thinking == "drop" or _thinking_off(exchange.request)
-        self.renamed = False
+        # The upstream's bytes no longer stand for the events. Where thinking is always dropped they never do: the rest of
+        # them may still tell of what was dropped.
+        self.rendered = options.thinking == "drop"
         self.counted = False
         self.output_bytes = 0
 
@@ -81,7 +83,7 @@ class Rewrite:
         self.output_bytes += size
         if not content_alone:
             return self._rewritten(batch)
-        return Batch(batch.events) if self.renamed and batch.verbatim is not None else batch
+        return Batch(batch.events) if self.rendered and batch.verbatim is not None else batch
 
     def _rewritten(self, batch: Batch) -> Batch:
         events: list[Event] = []
@@ -92,14 +94,14 @@ class Rewrite:
                 continue
             if isinstance(event, Started) and self._goes_by_another_name(event):
                 event = Started(self.request.model, event.id, event.asked)
-                self.renamed = True
+                self.rendered = True
             elif isinstance(event, UsageSeen):
                 self.counted = True
             elif isinstance(event, Finished) and self._must_count():
                 # The bytes stay good: the estimate is the house's own, the upstream said nothing.
                 events.append(UsageSeen(self._estimate()))
             events.append(event)
-        return Batch(tuple(events), None if dropped or self.renamed else batch.verbatim)
+        return Batch(tuple(events), None if dropped or self.rendered else batch.verbatim)
 
     def _goes_by_another_name(self, started: Started) -> bool:
         return started.asked is not None and started.asked != self.request.model

@@ -2,7 +2,16 @@
 
 from collections.abc import Mapping
 
-from adapters.dialects import ollama_chat, ollama_embed, ollama_generate, openai_chat, openai_embeddings
+from adapters.dialects import (
+    anthropic_chat,
+    ollama_chat,
+    ollama_embed,
+    ollama_generate,
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_responses,
+)
 from pipeline.ports import Dialect
 
 DIALECTS: Mapping[str, Dialect] = {
@@ -11,5 +20,8 @@ DIALECTS: Mapping[str, Dialect] = {
     "/api/embed": ollama_embed.EMBED_DIALECT,
     "/api/embeddings": ollama_embed.EMBEDDINGS_DIALECT,
     "/v1/chat/completions": openai_chat.DIALECT,
+    "/v1/completions": openai_completions.DIALECT,
     "/v1/embeddings": openai_embeddings.DIALECT,
+    "/v1/messages": anthropic_chat.DIALECT,
+    "/v1/responses": openai_responses.DIALECT,
 }

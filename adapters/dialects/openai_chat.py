@@ -6,7 +6,7 @@ from typing import Any
 from adapters.dialects import openai_replies
 from adapters.dialects.fields import Fields
 from adapters.dialects.openai_errors import refuse
-from adapters.dialects.openai_fields import open_fields, positive, read_name, rest_of
+from adapters.dialects.openai_fields import open_fields, positive, read_name, rest_of, stops
 from adapters.dialects.openai_messages import read_messages
 from pipeline.ports import Dialect
 from pipeline.values.http import HttpRequest
@@ -89,18 +89,11 @@ def _sampling(fields: Fields) -> Sampling:
         top_k=fields.whole("top_k"),
         min_p=fields.number("min_p"),
         seed=fields.whole("seed"),
-        stop=_stop(fields),
+        stop=stops(fields),
         presence_penalty=fields.number("presence_penalty"),
         frequency_penalty=fields.number("frequency_penalty"),
         repeat_penalty=fields.number("repetition_penalty"),
     )
-
-
-def _stop(fields: Fields) -> tuple[str, ...]:
-    value = fields.values.get("stop")
-    if type(value) is str:
-        return (value,) if value else ()
-    return fields.texts("stop")
 
 
 def _logprobs(fields: Fields) -> int | None:

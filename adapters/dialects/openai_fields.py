@@ -54,6 +54,14 @@ def positive(fields: Fields, name: str) -> int | None:
     return value
 
 
+def stops(fields: Fields) -> tuple[str, ...]:
+    """Texts that end the answer: one, or several."""
+    value = fields.values.get("stop")
+    if type(value) is str:
+        return (value,) if value else ()
+    return fields.texts("stop")
+
+
 def rest_of(fields: Fields, held: Container[str]) -> dict[str, Any]:
     """All that was set and that no field of the canonical form holds."""
     return {name: value for name, value in fields.values.items() if value is not None and name not in held}

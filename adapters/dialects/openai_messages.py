@@ -92,9 +92,9 @@ def _content(fields: Fields) -> tuple[Part, ...]:
 def _part(fields: Fields) -> Part:
     match fields.text("type"):
         case "text":
-            return Text(_required(fields, "text"))
+            return Text(required(fields, "text"))
         case "refusal":
-            return Text(_required(fields, "refusal"))
+            return Text(required(fields, "refusal"))
         case "image_url":
             return _image(fields)
         case None:
@@ -102,7 +102,7 @@ def _part(fields: Fields) -> Part:
     return Opaque(FORMAT, fields.values)
 
 
-def _required(fields: Fields, name: str) -> str:
+def required(fields: Fields, name: str) -> str:
     text = fields.text(name)
     if text is None:
         fields.faults.note(f"{fields.at(name)} is required", fields.at(name))
@@ -110,19 +110,23 @@ def _required(fields: Fields, name: str) -> str:
 
 
 def _image(fields: Fields) -> Image:
-    """A picture by `data:` address, or by one of the web for those providers that fetch it themselves."""
+    """A picture, whose address stands in an object or in its place."""
     given = fields.values.get("image_url")
     bare = Fields({"url": given} if type(given) is str else {}, fields.faults, fields.at("image_url"))
-    inner = bare if type(given) is str else fields.inner("image_url") or bare
-    url, detail = _required(inner, "url"), inner.text("detail")
+    return picture(bare if type(given) is str else fields.inner("image_url") or bare, "url")
+
+
+def picture(fields: Fields, name: str) -> Image:
+    """A picture by `data:` address, or by one of the web for those providers that fetch it themselves."""
+    url, detail = required(fields, name), fields.text("detail")
     if url.startswith(("https://", "http://")):
         return Image(url=url, detail=detail)
     head = DATA_URL.match(url)
     data = url[head.end() :] if head else ""
     if head is None or not data or illegal_at(data) is not None:
         fields.faults.note(
-            f"{inner.at('url')} is an invalid image input: it must be a web address or base64 data",
-            inner.at("url"),
+            f"{fields.at(name)} is an invalid image input: it must be a web address or base64 data",
+            fields.at(name),
         )
         return Image()
     return Image(data=data, media_type=media_type(data) or head[1] or None, detail=detail)
@@ -163,7 +167,7 @@ def _calls(fields: Fields, turn: int) -> tuple[ToolCall | Opaque, ...]:
 
 def _call(fields: Fields, function: Fields | None, call_id: str) -> ToolCall:
     function = function or Fields({}, fields.faults, fields.at("function"))
-    name = _required(function, "name")
+    name = required(function, "name")
     given: Any = function.values.get("arguments")
     call = ToolCall(call_id, name, given if type(given) is str and given.strip() else "{}")
     if not (given is None or type(given) is str) or object_of(call.arguments) is None:

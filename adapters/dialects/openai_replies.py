@@ -230,7 +230,7 @@ def _close(state: Writing, finished: Finished, chunks: list[bytes]) -> Writing:
             reason = _reason(finished, choice, choice in state.called, state.legacy)
             chunks.append(_chunk(state, choice, {}, reason))
     if state.usage_asked and state.usage is not None:
-        usage = orjson.dumps(_usage(state.usage))
+        usage = orjson.dumps(usage_object(state.usage))
         chunks.append(_frame(state, [], b"".join((b',"usage":', usage, b"}\n\n"))))
     chunks.append(DONE)
     return evolve(state, ended=True)
@@ -246,7 +246,8 @@ def _reason(finished: Finished, choice: int, called: bool, legacy: bool) -> str:
     return reason
 
 
-def _usage(usage: Usage) -> dict[str, Any]:
+def usage_object(usage: Usage) -> dict[str, Any]:
+    """Usage in the words of chat and completions."""
     given, made = usage.input or 0, usage.output or 0
     value: dict[str, Any] = {"prompt_tokens": given, "completion_tokens": made, "total_tokens": given + made}
     if usage.cached is not None:
@@ -277,7 +278,7 @@ def _whole(state: Writing, events: tuple[Event, ...]) -> dict[str, Any]:
         "created": state.created,
         "model": model,
         "choices": [_choice(state, events, finished, choice) for choice in range(count)],
-        **({"usage": _usage(usage)} if usage else {}),
+        **({"usage": usage_object(usage)} if usage else {}),
     }
 
 

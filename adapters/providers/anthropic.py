@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.framing.sse import SseReader
-from adapters.providers.anthropic_messages import FORMAT, wire_names
+from adapters.providers.anthropic_messages import FORMAT, NAMES
 from adapters.providers.anthropic_reply import MessageAnswer, spoken
 from adapters.providers.anthropic_request import VERSION, answer_tool, encode, path_to
 from adapters.providers.errors import problem_of, read_complaint
 from adapters.providers.http import get
 from adapters.providers.limits import left
 from adapters.providers.replies import State, Stream, Whole, count, decode, finish, parsed, text
+from adapters.providers.tool_names import names_of
 from pipeline.ports import Codec
 from pipeline.values.facts import QuotaSeen
 from pipeline.values.http import HttpRequest, ReplyHead
@@ -43,7 +44,7 @@ def fresh(request: ChatRequest | EmbedRequest) -> State:
     names: Mapping[str, str] = {}
     answer = None
     if request.source is None or request.source.format != FORMAT:
-        names = {wire: name for name, wire in wire_names(request.tools).items()}
+        names = names_of(request.tools, NAMES).told
         if request.format is not None and request.format.schema is not None:
             answer = answer_tool(request)
     format = f"{FORMAT} translated" if names or answer else FORMAT

@@ -14,10 +14,13 @@ from typing import Any, TypeAlias
 from adapters.providers.claude import Line
 from adapters.providers.images import media_type
 from adapters.providers.losses import Lost
+from adapters.providers.stopgaps import BEGINNING, CONTINUE, NO_RESULT, retold
 from adapters.providers.thoughts import CLAUDE, given_back
+from adapters.providers.tool_names import Form, Names, unlike
 from adapters.raw_json import object_of
 from pipeline.values.exchange import How
 from pipeline.values.messages import (
+    ChatRequest,
     Image,
     Message,
     Opaque,
@@ -25,51 +28,25 @@ from pipeline.values.messages import (
     Reasoning,
     Role,
     Text,
-    Tool,
     ToolCall,
     ToolResult,
 )
+from pipeline.values.problems import Kind, Problem
 
 FORMAT = "anthropic.messages"
 
 Block: TypeAlias = dict[str, Any]
 
-_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
-_UNNAMABLE = re.compile(r"[^a-zA-Z0-9_-]")
+# What names of tools, and ids of calls, may be.
+NAMES = Form(128)
+
+_THOUGHTS = ("thinking", "redacted_thinking")
+_PICTURES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _FILE = re.compile(r"data:(application/pdf|text/plain)(?:;[^,;]+)*;base64,")
-
-# Said where the API wants a turn and the client has none.
-BEGINNING = "(The conversation begins.)"
-CONTINUE = "Please continue."
-NO_RESULT = "The tool gave no result."
-
-
-def wire_names(tools: Iterable[Tool]) -> Mapping[str, str]:
-    """The names of tools that cannot be sent as they are, each with the one that stands for it."""
-    if all(_NAME.fullmatch(tool.name) for tool in tools):
-        return {}
-    taken = {tool.name for tool in tools if _NAME.fullmatch(tool.name)}
-    names: dict[str, str] = {}
-    for tool in tools:
-        if tool.name not in taken and tool.name not in names:
-            names[tool.name] = unlike(_nameable(tool.name)[:100], taken)
-            taken.add(names[tool.name])
-    return names
-
-
-def unlike(name: str, taken: Iterable[str]) -> str:
-    """`name`, made longer until it is none of those taken."""
-    while name in taken:
-        name += "_"
-    return name
-
-
-def _nameable(name: str) -> str:
-    return _UNNAMABLE.sub("_", name) or "_"
 
 
 def conversation(
-    turns: Iterable[Message], line: Line, names: Mapping[str, str], lost: Lost
+    turns: Iterable[Message], line: Line, names: Names, lost: Lost
 ) -> tuple[list[Block], list[Block]]:
     """System blocks, and messages in strict alternation, the first of the user, all calls answered."""
     system: list[Block] = []
@@ -84,13 +61,14 @@ def conversation(
             system += blocks
         elif blocks:
             _append(said, "assistant" if turn.role is Role.ASSISTANT else "user", blocks)
+    said = _without_last_thoughts(said, lost)
     if not said and system:
         lost.add("messages.role", How.APPROXIMATED)
         said, system = [{"role": "user", "content": system}], []
     if said and said[0]["role"] == "assistant":
         lost.add("messages", How.APPROXIMATED)
         said.insert(0, {"role": "user", "content": [_text(BEGINNING)]})
-    return system, _paired(said, lost)
+    return system, _paired(said, names.form, lost)
 
 
 def closed(messages: list[Block], prefill: bool, lost: Lost) -> None:
@@ -99,8 +77,12 @@ def closed(messages: list[Block], prefill: bool, lost: Lost) -> None:
     if last["role"] == "user":
         return
     if prefill and last["content"][-1]["type"] == "text":
-        # Words to go on with must not end in white space.
-        last["content"][-1] = {**last["content"][-1], "text": last["content"][-1]["text"].rstrip()}
+        # It takes no thoughts there while it does not think, and words to go on with must not end in white space.
+        *others, words = last["content"]
+        kept = [block for block in others if block["type"] not in _THOUGHTS]
+        if len(kept) < len(others):
+            lost.add("messages.thinking")
+        last["content"] = [*kept, {**words, "text": words["text"].rstrip()}]
         return
     lost.add("messages", How.APPROXIMATED)
     messages.append({"role": "user", "content": [_text(CONTINUE)]})
@@ -114,7 +96,20 @@ def thoughtless(messages: list[Block]) -> bool:
     spoken = [message["content"] for message in messages if message["role"] == "assistant"]
     if not spoken or not any(block["type"] == "tool_use" for block in spoken[-1]):
         return False
-    return spoken[-1][0]["type"] not in ("thinking", "redacted_thinking")
+    return spoken[-1][0]["type"] not in _THOUGHTS
+
+
+def _without_last_thoughts(said: list[Block], lost: Lost) -> list[Block]:
+    """The turns without thoughts that nothing follows: those of an answer that was cut are not taken back."""
+    found: list[Block] = []
+    for turn in said:
+        blocks = turn["content"]
+        while turn["role"] == "assistant" and blocks and blocks[-1]["type"] in _THOUGHTS:
+            lost.add("messages.thinking")
+            blocks = blocks[:-1]
+        if blocks:
+            _append(found, turn["role"], blocks)
+    return found
 
 
 def _append(said: list[Block], role: str, blocks: list[Block]) -> None:
@@ -128,7 +123,7 @@ def _text(text: str) -> Block:
     return {"type": "text", "text": text}
 
 
-def _blocks(part: Part, role: Role, line: Line, names: Mapping[str, str], lost: Lost) -> list[Block]:
+def _blocks(part: Part, role: Role, line: Line, names: Names, lost: Lost) -> list[Block]:
     """One part as blocks; none where it says nothing, or what cannot be said."""
     match part:
         case Text(said):
@@ -145,13 +140,15 @@ def _blocks(part: Part, role: Role, line: Line, names: Mapping[str, str], lost: 
                 {
                     "type": "tool_use",
                     "id": id,
-                    "name": names.get(name) or _nameable(name)[:128],
+                    "name": names.sent(name),
                     "input": _input(arguments, lost),
                 }
             ]
-        case ToolResult(id, _, said):
-            result = {"type": "tool_result", "tool_use_id": id}
-            return [{**result, "content": said} if said else result]
+        case ToolResult(id, _, said, failed):
+            result: Block = {"type": "tool_result", "tool_use_id": id}
+            if failed:
+                result["is_error"] = True
+            return [{**result, "content": said} if said.strip() else result]
         case Opaque(format, value) if format == FORMAT:
             return [dict(value)]
         case Opaque():
@@ -161,14 +158,31 @@ def _blocks(part: Part, role: Role, line: Line, names: Mapping[str, str], lost: 
     return []
 
 
+def refused_picture(request: ChatRequest) -> Problem | None:
+    """Why a picture cannot be shown at all: its kind is not taken."""
+    shown = [turn for turn in request.messages if turn.role in (Role.USER, Role.TOOL)]
+    images = [part for turn in shown for part in turn.parts if isinstance(part, Image)]
+    images += request.prompt.images if request.prompt else ()
+    if all(image.data is None or _kind(image) in _PICTURES for image in images):
+        return None
+    return Problem(
+        Kind.UNSUPPORTED, "this model takes pictures as JPEG, PNG, GIF or WebP", subject="image type"
+    )
+
+
+def _kind(image: Image) -> str:
+    """The bytes know better than the client: a wrong media type is refused."""
+    kind = (media_type(image.data or "") or image.media_type or "image/jpeg").lower()
+    return "image/jpeg" if kind == "image/jpg" else kind
+
+
 def _image(image: Image, lost: Lost) -> Block:
     if image.detail not in (None, "auto"):
         lost.add("messages.images.detail")
     if image.data is None:
         return {"type": "image", "source": {"type": "url", "url": image.url}}
-    # The bytes know better than the client: a wrong media type is refused.
-    kind = media_type(image.data) or image.media_type or "image/jpeg"
-    return {"type": "image", "source": {"type": "base64", "media_type": kind, "data": image.data}}
+    source = {"type": "base64", "media_type": _kind(image), "data": image.data}
+    return {"type": "image", "source": source}
 
 
 def _document(part: Opaque) -> Block | None:
@@ -218,7 +232,7 @@ def _input(arguments: str, lost: Lost) -> Any:
     return found
 
 
-def _paired(said: list[Block], lost: Lost) -> list[Block]:
+def _paired(said: list[Block], ids: Form, lost: Lost) -> list[Block]:
     """The same turns, with the calls of each answered at the beginning of the next."""
     messages: list[Block] = []
     used: set[str] = set()
@@ -226,7 +240,7 @@ def _paired(said: list[Block], lost: Lost) -> list[Block]:
     for message in said:
         content = message["content"]
         if message["role"] == "assistant":
-            content, calls = _called(content, used)
+            content, calls = _called(content, ids, used)
         else:
             content, calls = _answered(content, calls, lost), []
         messages.append({**message, "content": content})
@@ -235,13 +249,13 @@ def _paired(said: list[Block], lost: Lost) -> list[Block]:
     return messages
 
 
-def _called(content: list[Block], used: set[str]) -> tuple[list[Block], list[tuple[str, str]]]:
+def _called(content: list[Block], ids: Form, used: set[str]) -> tuple[list[Block], list[tuple[str, str]]]:
     """The blocks with ids that are valid and were never used before, and each call's own id beside the new one."""
     calls: list[tuple[str, str]] = []
     blocks: list[Block] = []
     for block in content:
         if block["type"] == "tool_use":
-            wire = unlike(_nameable(block["id"]), used)
+            wire = unlike(ids.fitted(block["id"]), used)
             used.add(wire)
             calls.append((block["id"], wire))
             block = {**block, "id": wire}
@@ -277,4 +291,4 @@ def _retold(result: Block) -> list[Block]:
     content = result.get("content")
     if isinstance(content, list) and content:
         return content
-    return [_text(f"Result of a tool: {content or 'nothing'}")]
+    return [_text(retold(content if isinstance(content, str) else ""))]

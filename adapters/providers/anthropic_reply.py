@@ -22,6 +22,7 @@ from pipeline.values.events import (
     ExtraDelta,
     Finished,
     Reason,
+    RefusalDelta,
     Started,
     TextDelta,
     ThinkingDelta,
@@ -84,6 +85,7 @@ class MessageAnswer(Answer):
     id: str | None = field(default=None, init=False)
     _blocks: dict[int, _Block] = field(factory=dict, init=False)
     _calls: int = field(default=0, init=False)
+    _spoken: bool = field(default=False, init=False)
     _reason: str | None = field(default=None, init=False)
     _usage: dict[str, Any] = field(factory=dict, init=False)
     _extra: dict[str, Any] = field(factory=dict, init=False)
@@ -202,6 +204,7 @@ class MessageAnswer(Answer):
 
     def _say(self, said: str, events: list[Event]) -> None:
         if said:
+            self._spoken = True
             events.append(TextDelta(said))
 
     def _think(self, block: _Block | None, thought: str, events: list[Event]) -> None:
@@ -233,7 +236,7 @@ class MessageAnswer(Answer):
         elif block.kind in ("tool_use", "answer"):
             # A whole reply, and some servers' streams, tell the input with the block.
             given = block.value.get("input")
-            if not block.pieces and (given or block.kind == "answer"):
+            if not block.pieces:
                 self._input(block, orjson.dumps(given or {}).decode(), events)
         elif block.kind not in ("text", "redacted_thinking", ""):
             value = dict(block.value)
@@ -260,10 +263,13 @@ class MessageAnswer(Answer):
             self._stop(place, events)
         if self.ended:
             return
+        reason = _REASONS.get(self._reason or "", "stop")
+        if reason == "content_filter" and not self._spoken and not self._calls:
+            # Words for those who look at nothing else.
+            events.append(RefusalDelta(f"The provider withholds this answer ({self._reason})."))
         usage = usage_of(self._usage)
         if usage is not None:
             events.append(UsageSeen(usage))
-        reason = _REASONS.get(self._reason or "", "stop")
         if reason in ("stop", "tool_calls") and self._reason != "stop_sequence":
             # Without a call the only tool that was used is the answer itself.
             reason = "tool_calls" if self._calls else "stop"

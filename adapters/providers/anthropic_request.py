@@ -8,25 +8,27 @@ Source: https://platform.claude.com/docs/en/api/messages (2026-11).
 
 import re
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any
 
 import orjson
 
 from adapters.providers.anthropic_messages import (
     FORMAT,
+    NAMES,
     Block,
     closed,
     conversation,
+    refused_picture,
     thoughtless,
-    unlike,
-    wire_names,
 )
-from adapters.providers.anthropic_schema import fitted
+from adapters.providers.anthropic_schema import fitted, rooted
 from adapters.providers.claude import LEAST_BUDGET, Line, line
 from adapters.providers.families import effort_of_budget
 from adapters.providers.http import post
 from adapters.providers.losses import Lost
 from adapters.providers.thoughts import budget
+from adapters.providers.tool_names import Form, Names, names_of, unlike
 from pipeline.ports import Encoded
 from pipeline.values.exchange import How
 from pipeline.values.messages import (
@@ -45,6 +47,9 @@ from pipeline.values.targets import Provider, Target
 VERSION = {"anthropic-version": "2023-06-01"}
 
 _SPOKEN = "anthropic."
+_LONGEST_USER = 256
+_EMAIL = re.compile(r"[^@\s]@[^@\s]+\.[^@\s]")
+_TELEPHONE = re.compile(r"(?=.*\D)\+?[\d\s()-]{7,}")
 _VERSIONED = re.compile(r"/v\d+/?$")
 # The longest answer that is asked for where nobody knows what the model can.
 _MAX_TOKENS = 4096
@@ -67,14 +72,19 @@ def answer_tool(request: ChatRequest) -> str:
 
 
 def encode(request: ChatRequest | EmbedRequest, target: Target) -> Encoded | Problem:
-    """`Codec.encode`. Problems: `unsupported` for embeddings, for a gap to be filled, and where nothing is said."""
+    """`Codec.encode`. Problems: `unsupported` for embeddings, for a gap to be filled, for a kind of picture that is not
+    taken, and where nothing is said."""
     if isinstance(request, EmbedRequest):
         return Problem(Kind.UNSUPPORTED, subject="embedding", target=target.name)
     if request.prompt is not None and request.prompt.suffix is not None:
         return Problem(Kind.UNSUPPORTED, subject="insert", target=target.name)
+    if problem := refused_picture(request):
+        return problem.at(target.name)
     lost = Lost()
+    version = VERSION
     if request.source is not None and request.source.format == FORMAT:
         body: dict[str, Any] = {**request.source.body, "model": target.model}
+        version = {**VERSION, **request.source.headers}
     else:
         body = body_of(request, target, line(target.model), lost)
         if not body["messages"]:
@@ -82,12 +92,17 @@ def encode(request: ChatRequest | EmbedRequest, target: Target) -> Encoded | Pro
             return Problem(Kind.UNSUPPORTED, detail, subject="empty messages", target=target.name)
     accept = "text/event-stream" if request.stream else "application/json"
     http = post(target.provider, path_to(target.provider, "/messages"), body, accept)
-    return Encoded(http.with_headers(VERSION), lost.losses)
+    return Encoded(http.with_headers(version), lost.losses)
 
 
-def body_of(request: ChatRequest, target: Target, kin: Line, lost: Lost) -> dict[str, Any]:
-    """The JSON of a request to a model of the line `kin`; its messages are empty where nothing is said."""
-    names = wire_names(request.tools)
+def body_of(
+    request: ChatRequest, target: Target, kin: Line, lost: Lost, form: Form = NAMES
+) -> dict[str, Any]:
+    """The JSON of a request to a model of the line `kin`; its messages are empty where nothing is said.
+
+    `form`: that of the names of tools and the ids of calls.
+    """
+    names = names_of(request.tools, form)
     body = _own(request)
     lost.extras(request.extra, _SPOKEN)
     body["model"] = target.model
@@ -98,7 +113,7 @@ def body_of(request: ChatRequest, target: Target, kin: Line, lost: Lost) -> dict
     body["messages"] = messages
     body["stream"] = request.stream
     if request.user is not None:
-        body["metadata"] = {**(body.get("metadata") or {}), "user_id": request.user}
+        body["metadata"] = {**(body.get("metadata") or {}), "user_id": _user(request.user, lost)}
     if not messages:
         return body
     system += _tools(request, kin, names, body, lost)
@@ -107,9 +122,18 @@ def body_of(request: ChatRequest, target: Target, kin: Line, lost: Lost) -> dict
         body["system"] = system
     _thinking(request.thinking, kin, body, limit is not None or request.sampling.max_tokens is not None, lost)
     thinks = body.get("thinking", {}).get("type") in ("enabled", "adaptive")
-    closed(messages, kin.prefill and not thinks, lost)
+    formed = "format" in (body.get("output_config") or {})
+    closed(messages, kin.prefill and not thinks and not formed, lost)
     _sampling(request, kin, thinks, body, lost)
     return body
+
+
+def _user(user: str, lost: Lost) -> str:
+    """Who it is for, by a name that tells nobody who that is: addresses and telephone numbers are refused."""
+    if len(user) <= _LONGEST_USER and not _EMAIL.search(user) and not _TELEPHONE.fullmatch(user):
+        return user
+    lost.add("user", How.APPROXIMATED)
+    return blake2b(user.encode(), digest_size=16).hexdigest()
 
 
 def _own(request: ChatRequest) -> dict[str, Any]:
@@ -138,9 +162,7 @@ def _max_tokens(request: ChatRequest, limit: int | None, lost: Lost) -> int:
     return max(1, asked)
 
 
-def _tools(
-    request: ChatRequest, kin: Line, names: Mapping[str, str], body: dict[str, Any], lost: Lost
-) -> list[Block]:
+def _tools(request: ChatRequest, kin: Line, names: Names, body: dict[str, Any], lost: Lost) -> list[Block]:
     """Put the tools and the choice among them into the body; what must be said in words is given back."""
     own = body.pop("tools", None)
     offered = [_tool(tool, kin, names, lost) for tool in request.tools]
@@ -148,7 +170,7 @@ def _tools(
     choice = request.tool_choice
     kind: dict[str, Any] = {"type": "auto"}
     if offered and choice is not None and choice.mode in ("required", "named"):
-        named = names.get(choice.name or "", choice.name)
+        named = names.sent(choice.name or "")
         if kin.forced:
             kind = {"type": "any"} if choice.mode == "required" else {"type": "tool", "name": named}
         else:
@@ -167,11 +189,16 @@ def _tools(
     return said
 
 
-def _tool(tool: Tool, kin: Line, names: Mapping[str, str], lost: Lost) -> Block:
-    block: Block = {"name": names.get(tool.name, tool.name)}
+def _tool(tool: Tool, kin: Line, names: Names, lost: Lost) -> Block:
+    block: Block = {"name": names.sent(tool.name)}
     if tool.description is not None:
         block["description"] = tool.description
     parameters = dict(tool.parameters or {})
+    if (plain := rooted(parameters)) is not None:
+        lost.add("tools", How.APPROXIMATED)
+        told = f"The input fits this JSON schema: {orjson.dumps(parameters).decode()}"
+        block["description"] = f"{tool.description or ''}\n{told}".lstrip()
+        parameters = plain
     if parameters.get("type") != "object":
         parameters = {**parameters, "type": "object"}
     if "properties" not in parameters and not tool.parameters:
@@ -287,14 +314,19 @@ def _sampling(request: ChatRequest, kin: Line, thinks: bool, body: dict[str, Any
         # A stop text of white space alone is refused.
         lost.add("stop", How.APPROXIMATED if stops else How.DROPPED)
     temperature, top_p = asked.temperature, asked.top_p
+    if kin.one_sampler and top_p is not None and temperature == _DEFAULTS["temperature"]:
+        # Of the two only one is taken, and the other one is at its default.
+        temperature = None
     if temperature is not None and temperature > 1 and kin.sampled and not thinks:
         lost.add("temperature", How.APPROXIMATED)
         temperature = 1.0
+    # 0 or less is no limit.
+    top_k = asked.top_k if asked.top_k is not None and asked.top_k > 0 else None
     lost_with = {
         "temperature": temperature if not kin.sampled or thinks else None,
         # Of the two only one is taken, and while thinking only what leaves nearly all of the distribution.
-        "top_p": top_p if _refused_top_p(asked.temperature, top_p, kin, thinks) else None,
-        "top_k": (asked.top_k or None) if not kin.sampled or thinks else None,
+        "top_p": top_p if _refused_top_p(temperature, top_p, kin, thinks) else None,
+        "top_k": top_k if not kin.sampled or thinks else None,
         "min_p": asked.min_p or None,
         "seed": asked.seed,
         "presence_penalty": asked.presence_penalty,
@@ -306,7 +338,7 @@ def _sampling(request: ChatRequest, kin: Line, thinks: bool, body: dict[str, Any
     for name, value in lost_with.items():
         if value is not None and value != _DEFAULTS.get(name):
             lost.add(name)
-    taken = {"temperature": temperature, "top_p": top_p, "top_k": asked.top_k or None}
+    taken = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
     for name, value in taken.items():
         if value is not None and lost_with[name] is None:
             body[name] = value

@@ -20,6 +20,7 @@ _REMARKS = frozenset(
     {"$schema", "$id", "$comment", "examples", "example", "deprecated", "readOnly", "writeOnly"}
 )
 _DEFINITIONS = ("$defs", "definitions")
+_ALTERNATIVES = ("allOf", "anyOf", "oneOf")
 
 
 @frozen
@@ -37,6 +38,47 @@ def fitted(schema: Mapping[str, Any]) -> Fitted | None:
     fitting = _Fitting()
     found = fitting.node(schema)
     return Fitted(found, fitting.exact) if fitting.possible else None
+
+
+def rooted(schema: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The schema of a tool without alternatives at its root, which are refused there; None if it has none.
+
+    It takes the properties of all of them, and wants what each of them wants.
+    """
+    held = [key for key in _ALTERNATIVES if key in schema]
+    if not held:
+        return None
+    properties: dict[str, Any] = dict(schema.get("properties") or {})
+    required = [name for name in schema.get("required") or () if isinstance(name, str)]
+    for key in held:
+        inner = [_led_to(one, schema) for one in schema[key]] if isinstance(schema[key], list) else []
+        for one in inner:
+            told = one.get("properties")
+            for name, value in told.items() if isinstance(told, Mapping) else ():
+                properties.setdefault(name, value)
+        wanted = [set(filter(_is_name, one.get("required") or ())) for one in inner]
+        if wanted:
+            common = set.union(*wanted) if key == "allOf" else set.intersection(*wanted)
+            required += sorted(common - set(required))
+    kept = {name: value for name, value in schema.items() if name not in _ALTERNATIVES}
+    kept["properties"] = properties
+    if required:
+        kept["required"] = required
+    return kept
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _led_to(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An alternative, or the definition it refers to; nothing if it is no schema."""
+    reference = schema.get("$ref") if isinstance(schema, Mapping) else None
+    if isinstance(reference, str):
+        place, _, name = reference.removeprefix("#/").partition("/")
+        definitions = root.get(place) if place in _DEFINITIONS else None
+        schema = definitions.get(name) if isinstance(definitions, Mapping) else None
+    return schema if isinstance(schema, Mapping) else {}
 
 
 @define

@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from adapters.providers import errors, openai
 from adapters.providers.http import get, post, sign_bearer
 from adapters.providers.limits import quota
-from adapters.providers.openai_request import PATHS, Voice, body_of, endpoint, impossible
+from adapters.providers.openai_request import PATHS, Voice, body_of, endpoint, impossible, usage_asked
 from adapters.providers.openai_responses_reply import RESPONSES
 from adapters.providers.replies import decode, finish
 from pipeline.names import canonical
@@ -29,10 +29,14 @@ from pipeline.values.targets import ModelFacts, Provider, Target
 V1 = "v1"
 # The last dated version that is no preview.
 DATED = "2024-10-21"
+# Dated versions before this refuse to be asked for the usage of a stream.
+_USAGE_SINCE = "2024-09-01"
 # Dated versions before this know neither how much to think nor the models that do.
 _THINKING_SINCE = "2024-12-01"
 
 _DEPLOYMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", re.ASCII)
+# What an address may hold behind that of the resource: a surface, or a deployment as the portal shows it.
+_SURFACE = re.compile(r"(?<=[^/])/openai(?:/v1|/deployments(?:/.*)?)?$")
 _TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 
 
@@ -66,11 +70,11 @@ def deployment_of(target: Target) -> Deployment | None:
     if mark:
         if not host.isascii() or host.lower() != urlsplit(target.provider.base_url).hostname:
             return None
-        known = tuple(one for one in known if one.name == name)
     else:
         name = host
     wanted = canonical(name)
-    found = next((one for one in known if canonical(one.model) == wanted), None)
+    # What names a host names a deployment, and no model.
+    found = None if mark else next((one for one in known if canonical(one.model) == wanted), None)
     found = found or next((one for one in known if canonical(one.name) == wanted), Deployment(name, name))
     return found if _DEPLOYMENT.fullmatch(found.name) else None
 
@@ -93,15 +97,21 @@ def encode(request: ChatRequest | EmbedRequest, target: Target) -> Encoded | Pro
         return problem
     body, lost = body_of(request, target, VOICE)
     body["model"] = deployment.name
-    format = endpoint(request, deployment.model)
+    format = endpoint(request, deployment.model, target.facts.capabilities)
     version = _version(target, deployment, format, body)
     built = request.source is None or request.source.format != format
     if built and _dated(version) and version < _THINKING_SINCE and body.pop("reasoning_effort", None):
         lost.add("thinking")
+    if _dated(version) and version < _USAGE_SINCE and not _usage_asked(request):
+        body.pop("stream_options", None)
     accept = "text/event-stream" if request.stream else "application/json"
     return Encoded(
         post(*_place(target.provider, version, PATHS[format], deployment), body, accept), lost.losses
     )
+
+
+def _usage_asked(request: ChatRequest | EmbedRequest) -> bool:
+    return isinstance(request, ChatRequest) and usage_asked(request)
 
 
 def _version(target: Target, deployment: Deployment, format: str, body: dict[str, Any]) -> str:
@@ -130,10 +140,7 @@ def _place(
     provider: Provider, version: str, path: str, deployment: Deployment | None = None
 ) -> tuple[Provider, str]:
     """Where `path` is: the provider at its root, and the path below it. The base URL may name the surface already."""
-    base = provider.base_url.rstrip("/")
-    root = (
-        base.removesuffix("/v1").removesuffix("/openai") if base.endswith(("/openai", "/openai/v1")) else base
-    )
+    root = _SURFACE.sub("", provider.base_url.rstrip("/"))
     provider = provider if root == provider.base_url else evolve(provider, base_url=root)
     if _dated(version):
         below = f"/openai/deployments/{deployment.name}{path}" if deployment else f"/openai{path}"

@@ -8,18 +8,18 @@ from urllib.parse import urlsplit
 from attrs import evolve
 
 from adapters.framing.eventstream import EventStreamReader
-from adapters.providers.anthropic_messages import wire_names
 from adapters.providers.anthropic_request import answer_tool
 from adapters.providers.bedrock_embeddings import FORMAT as INVOKE
 from adapters.providers.bedrock_embeddings import EmbeddingAnswer
 from adapters.providers.bedrock_errors import classify
 from adapters.providers.bedrock_ids import region_of
 from adapters.providers.bedrock_reply import FORMAT, ConverseAnswer
-from adapters.providers.bedrock_request import encode
+from adapters.providers.bedrock_request import NAMES, encode
 from adapters.providers.bedrock_signing import sign
 from adapters.providers.http import get
 from adapters.providers.limits import quota
 from adapters.providers.replies import State, Stream, Whole, decode, finish, parsed, text
+from adapters.providers.tool_names import names_of
 from pipeline.ports import Codec
 from pipeline.values.http import HttpRequest
 from pipeline.values.messages import ChatRequest, EmbedRequest
@@ -42,7 +42,7 @@ def fresh(request: ChatRequest | EmbedRequest) -> State:
     names: Mapping[str, str] = {}
     answer = None
     if request.source is None or request.source.format != FORMAT:
-        names = {wire: name for name, wire in wire_names(request.tools).items()}
+        names = names_of(request.tools, NAMES).told
         if request.format is not None and request.format.schema is not None:
             answer = answer_tool(request)
     format = f"{FORMAT} translated" if names or answer else FORMAT

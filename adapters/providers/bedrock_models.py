@@ -24,7 +24,8 @@ class Line:
     `claude`: what it takes of what Claude takes; that of a model of another vendor says nothing of thinking. `thinks`: how
     such a model is told to think: by an effort of Nova's, by OpenAI's word; or it always does, or never. `top_k`: where
     that stands in the model's own fields, () if nowhere. `system`: takes a system text. `named`: can be made to call a
-    certain tool. `stops`: most stop texts, None: enough.
+    certain tool. `stops`: most stop texts, None: enough. `failures`: takes word that a tool failed. `bare`: takes of the
+    schema of a tool nothing but its type, properties and what of these is required.
     """
 
     claude: claude.Line
@@ -33,6 +34,8 @@ class Line:
     system: bool = True
     named: bool = True
     stops: int | None = None
+    failures: bool = False
+    bare: bool = False
 
 
 _PLAIN = claude.Line(forced=False, prefill=False)
@@ -40,7 +43,7 @@ _FORCED = claude.Line(prefill=False)
 _SCHEMA = claude.Line(forced=False, prefill=False, schema=True)
 
 OTHER = Line(_PLAIN, named=False)
-NOVA = Line(claude.Line(), top_k=("inferenceConfig", "topK"), stops=4)
+NOVA = Line(claude.Line(), top_k=("inferenceConfig", "topK"), stops=4, failures=True, bare=True)
 
 _LINES: tuple[tuple[re.Pattern[str], Line], ...] = tuple(
     (re.compile(pattern), line)
@@ -81,5 +84,6 @@ def _claude(kin: claude.Line) -> Line:
     return Line(
         evolve(kin, schema=False) if kin is claude.CLAUDE_4_7 else kin,
         thinks="claude",
+        failures=True,
         top_k=("top_k",) if kin.sampled else (),
     )

@@ -28,6 +28,7 @@ from pipeline.values.events import (
     Failed,
     Finished,
     Reason,
+    RefusalDelta,
     Started,
     TextDelta,
     ThinkingDelta,
@@ -67,7 +68,7 @@ class _Block:
     pieces: list[str] = field(factory=list)
     thought: list[str] = field(factory=list)
     signature: str = ""
-    sealed: str = ""
+    sealed: list[str] = field(factory=list)
 
 
 @define
@@ -82,6 +83,7 @@ class ConverseAnswer(Answer):
     answer: str | None = None
     _blocks: dict[int, _Block] = field(factory=dict, init=False)
     _calls: int = field(default=0, init=False)
+    _spoken: bool = field(default=False, init=False)
     _thoughts: int = field(default=0, init=False)
     _stop: str | None = field(default=None, init=False)
     _usage: Usage | None = field(default=None, init=False)
@@ -90,11 +92,12 @@ class ConverseAnswer(Answer):
     def take(self, frame: Frame, events: list[Event]) -> bool:
         """Read one message; those of names not known are passed over."""
         said = parsed(frame.data)
+        if frame.event.startswith(EXCEPTION):
+            # Its name stands in the headers; there may be no document at all.
+            self._refused(frame.event.removeprefix(EXCEPTION).decode("latin-1"), told(said)[1], events)
+            return True
         if type(said) is not dict:
             self.fail(Kind.GARBLED, events)
-            return True
-        if frame.event.startswith(EXCEPTION):
-            self._refused(frame.event.removeprefix(EXCEPTION).decode("latin-1"), told(said)[1], events)
             return True
         if not self.started:
             self.started = True
@@ -189,6 +192,7 @@ class ConverseAnswer(Answer):
         if type(said) is str:
             if said:
                 # Nearly every message of nearly every stream.
+                self._spoken = True
                 events.append(TextDelta(said))
         elif type(use := delta.get("toolUse")) is dict:
             self._argue(block, text(use.get("input")), events)
@@ -204,10 +208,12 @@ class ConverseAnswer(Answer):
             block.pieces.append(piece)
         elif block.answer:
             if piece:
+                self._spoken = True
                 events.append(TextDelta(piece))
         elif block.call is None:
             self.fail(Kind.GARBLED, events)
         elif piece:
+            block.pieces.append(piece)
             events.append(ToolCallDelta(block.call, arguments=piece))
 
     def _think(self, block: _Block, thought: Mapping[str, Any], events: list[Event]) -> None:
@@ -215,12 +221,16 @@ class ConverseAnswer(Answer):
             block.thought.append(said)
             events.append(ThinkingDelta(said))
         block.signature += text(thought.get("signature"))
-        block.sealed += text(thought.get("redactedContent"))
+        if sealed := text(thought.get("redactedContent")):
+            block.sealed.append(sealed)
 
     def _end(self, block: _Block | None, events: list[Event]) -> None:
         """A block is over: what can only be told as a whole is told now."""
         if block is None:
             return
+        if block.call is not None and not block.pieces:
+            # A call without arguments comes without pieces.
+            events.append(ToolCallDelta(block.call, arguments="{}"))
         if block.theirs is not None:
             use = block.theirs.get("toolUse")
             if block.pieces and type(use) is dict:
@@ -231,7 +241,8 @@ class ConverseAnswer(Answer):
             words = "".join(block.thought)
             self._seal({"type": "reasoning.text", "text": words, "signature": block.signature}, events)
         if block.sealed:
-            self._seal({"type": "reasoning.encrypted", "data": unwrapped(block.sealed)}, events)
+            data = "".join(map(unwrapped, block.sealed))
+            self._seal({"type": "reasoning.encrypted", "data": data}, events)
 
     def _seal(self, known: dict[str, Any], events: list[Event]) -> None:
         """Thinking that the model wants back as it is: only Claude here seals its own."""
@@ -243,6 +254,7 @@ class ConverseAnswer(Answer):
         block = _Block()
         if type(said := told.get("text")) is str:
             if said:
+                self._spoken = True
                 events.append(TextDelta(said))
         elif type(use := told.get("toolUse")) is dict:
             given = orjson.dumps(use.get("input")).decode() if "input" in use else ""
@@ -262,6 +274,7 @@ class ConverseAnswer(Answer):
         content = cited.get("content")
         for piece in content if type(content) is list else ():
             if said := text(_object(piece).get("text")):
+                self._spoken = True
                 events.append(TextDelta(said))
         if cited.get("citations"):
             events.append(ExtraDelta(FORMAT, {"citationsContent": cited}))
@@ -275,10 +288,14 @@ class ConverseAnswer(Answer):
     def _finish(self, events: list[Event]) -> None:
         for block in self._blocks.values():
             self._end(block, events)
+        reason = self._reason()
+        if reason == "content_filter" and not self._spoken and not self._calls:
+            # Words for those who look at nothing else.
+            events.append(RefusalDelta(f"The provider withholds this answer ({self._stop})."))
         if self._usage is not None:
             events.append(UsageSeen(self._usage))
         extra = {FORMAT: self._extra} if self._extra else {}
-        events.append(Finished(self._reason(), extra=extra))
+        events.append(Finished(reason, extra=extra))
         self.ended = True
 
     def _reason(self) -> Reason:

@@ -6,7 +6,7 @@ Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Conv
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +15,7 @@ from attrs import evolve
 
 from adapters.providers import bedrock_embeddings as embeddings
 from adapters.providers.anthropic_messages import FORMAT as CLAUDES
+from adapters.providers.anthropic_messages import refused_picture
 from adapters.providers.anthropic_request import body_of
 from adapters.providers.bedrock_blocks import OURS, blocks_of, names_of, turn_of
 from adapters.providers.bedrock_ids import refusal
@@ -22,6 +23,7 @@ from adapters.providers.bedrock_models import Line, line_of
 from adapters.providers.families import effort_of_budget
 from adapters.providers.http import post
 from adapters.providers.losses import Lost
+from adapters.providers.tool_names import Form
 from pipeline.ports import Encoded
 from pipeline.values.exchange import How
 from pipeline.values.http import HttpRequest
@@ -39,6 +41,9 @@ from pipeline.values.targets import Target
 
 FORMAT = "bedrock.converse"
 
+# What names of tools, and ids of calls, may be.
+NAMES = Form(64)
+
 EVENT_STREAM = "application/vnd.amazon.eventstream"
 _SPOKEN = "bedrock."
 _UNNAMABLE = re.compile(r"[^a-zA-Z0-9_-]")
@@ -52,6 +57,9 @@ _PUT = frozenset(
     }
 )
 _NOVA_EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "max": "high"}
+# What may stand at the root of a bare schema, and what says nothing about what is valid.
+_BARE = frozenset({"type", "properties", "required", "$defs", "definitions"})
+_SAYS_NOTHING = frozenset({"$schema", "$id", "$comment", "title", "description", "additionalProperties"})
 _NO_TOOL = "Do not call any tool now."
 
 
@@ -89,16 +97,18 @@ def _impossible(request: ChatRequest | EmbedRequest) -> Problem | None:
     images = [part for turn in request.messages for part in turn.parts if isinstance(part, Image)]
     images += prompt.images if prompt else ()
     if all(image.data is not None for image in images):
-        return None
+        return refused_picture(request)
     return Problem(Kind.UNSUPPORTED, "Bedrock takes pictures as data, not by address", subject="image url")
 
 
 def _body(request: ChatRequest, target: Target, lost: Lost) -> dict[str, Any]:
     line = line_of(target.model, target.facts.capabilities)
     own = _own(request)
-    said = body_of(_claudes(request, line), target, line.claude, lost)
+    said = body_of(_claudes(request, line), target, line.claude, lost, NAMES)
     body = dict(own)
     body["messages"] = [turn_of(message, lost) for message in said["messages"]]
+    if not line.failures:
+        _unmark(body["messages"])
     body["system"] = [*(own.get("system") or ()), *blocks_of(said.get("system", ()), lost)]
     _tools(said, line, body, lost)
     fields: dict[str, Any] = dict(own.get("additionalModelRequestFields") or {})
@@ -142,6 +152,13 @@ def _carried(part: Part) -> Part:
     return part
 
 
+def _unmark(messages: Iterable[Mapping[str, Any]]) -> None:
+    """Leave out whether tools failed; their words have to do."""
+    for block in (block for turn in messages for block in turn["content"] if "toolResult" in block):
+        result = block["toolResult"]
+        block["toolResult"] = {name: value for name, value in result.items() if name != "status"}
+
+
 def _tools(said: Mapping[str, Any], line: Line, body: dict[str, Any], lost: Lost) -> None:
     """Tools and the choice among them. Converse wants the tools of all calls that it is shown, and knows no `none`."""
     own = body.get("toolConfig")
@@ -149,7 +166,7 @@ def _tools(said: Mapping[str, Any], line: Line, body: dict[str, Any], lost: Lost
     tools = [*(config.get("tools") or ())]
     for tool in said.get("tools", ()):
         if "input_schema" in tool:
-            tools.append({"toolSpec": _spec(tool)})
+            tools.append({"toolSpec": _spec(_bared(tool, lost) if line.bare else tool)})
         else:
             lost.add("tools")
     shown = names_of(body["messages"])
@@ -175,6 +192,15 @@ def _tools(said: Mapping[str, Any], line: Line, body: dict[str, Any], lost: Lost
     body.pop("toolConfig", None)
     if tools:
         body["toolConfig"] = {**config, "tools": tools}
+
+
+def _bared(tool: Mapping[str, Any], lost: Lost) -> dict[str, Any]:
+    """The tool without what may not stand at the root of its schema. Definitions stay: without them nothing is meant."""
+    schema = tool["input_schema"]
+    kept = {name: value for name, value in schema.items() if name in _BARE}
+    if schema.keys() - _BARE - _SAYS_NOTHING:
+        lost.add("tools", How.APPROXIMATED)
+    return {**tool, "input_schema": kept}
 
 
 def _spec(tool: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,17 @@
 """Google's Gemini by API key: https://ai.google.dev/api."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from adapters.providers.google_errors import classify
+from adapters.providers.google_messages import NAMES
 from adapters.providers.google_reply import EMBED, GENERATE, EmbeddingAnswer, GenerateAnswer, GoogleReader
 from adapters.providers.google_request import encode
 from adapters.providers.http import get
 from adapters.providers.limits import quota
 from adapters.providers.replies import State, Stream, Whole, count, decode, finish, parsed, text
+from adapters.providers.tool_names import names_of
 from pipeline.ports import Codec
 from pipeline.values.http import HttpRequest
 from pipeline.values.messages import ChatRequest, EmbedRequest
@@ -29,7 +32,11 @@ def fresh(request: ChatRequest | EmbedRequest) -> State:
     """`Codec.fresh`."""
     if isinstance(request, EmbedRequest):
         return Whole(EmbeddingAnswer(EMBED, request.model, len(request.input)))
-    answer = GenerateAnswer(GENERATE, request.model)
+    names: Mapping[str, str] = {}
+    if request.source is None or request.source.format != GENERATE:
+        names = names_of(request.tools, NAMES).told
+    # Where tools have other names, the bytes of a reply are of no format that a client could have asked for.
+    answer = GenerateAnswer(f"{GENERATE} translated" if names else GENERATE, request.model, names)
     return Stream(answer, GoogleReader()) if request.stream else Whole(answer)
 
 

@@ -1,21 +1,25 @@
 """A conversation as Google's `contents`: turns of `user` and `model`, each a list of parts.
 
-Turns of one speaker that follow each other are one turn, but for the results of tools, which stand in a turn of their
-own, in the order of their calls. Signatures go back to the parts they came with; a call of the current turn whose
-signature the client did not keep gets the word by which Google lets such calls pass, or current models would refuse it.
+Turns of one speaker that follow each other are one turn, but for the results of tools: each call is answered in the turn
+that follows it, which holds nothing else, in the order of the calls. Signatures go back to the parts they came with; a
+call of the current turn whose signature the client did not keep gets the word by which Google lets such calls pass, or
+current models would refuse it.
 Source: https://ai.google.dev/gemini-api/docs/thought-signatures (2026-11).
 """
 
+import re
 from collections.abc import Iterable, Mapping
-from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 from attrs import define, field
 
 from adapters.providers import images, thoughts
 from adapters.providers.google_families import Family
 from adapters.providers.losses import Lost
+from adapters.providers.stopgaps import BEGINNING, NO_RESULT, retold
+from adapters.providers.tool_names import Form, Names, names_of
 from adapters.raw_json import object_of
 from pipeline.values.exchange import How
 from pipeline.values.messages import (
@@ -35,6 +39,8 @@ from pipeline.values.messages import (
 # Signatures that Google lets pass unread, for calls that were not its own or whose signature is gone.
 _PASS = "skip_thought_signature_validator"
 _OWN = "google."
+# What names of tools may be.
+NAMES = Form(64, re.compile(r"[^a-zA-Z0-9_.:-]"), re.compile(r"[a-zA-Z_]"))
 # The kinds of pictures that Google takes, by the ends of their addresses.
 _ENDINGS: Mapping[str, str] = {
     "png": "image/png",
@@ -49,10 +55,14 @@ _ENDINGS: Mapping[str, str] = {
 
 @define
 class Conversation:
-    """What is said, as it is built. `system`: parts of the system instruction; `names`: of calls, by their ids."""
+    """What is said, as it is built.
+
+    `tools`: names of those that are offered; `system`: parts of the system instruction; `names`: of calls, by their ids.
+    """
 
     line: Family
     lost: Lost
+    tools: Names
     system: list[dict[str, Any]] = field(factory=list)
     contents: list[dict[str, Any]] = field(factory=list)
     names: dict[str, str] = field(factory=dict)
@@ -69,27 +79,19 @@ class Conversation:
         if not parts:
             return
         last = self.contents[-1] if self.contents else None
-        if last is not None and last["role"] == role and "functionResponse" not in last["parts"][0]:
+        if last is not None and last["role"] == role:
             last["parts"] += parts
         else:
             self.contents.append({"role": role, "parts": parts})
-
-    def answer(self, responses: list[dict[str, Any]]) -> None:
-        """Add results of tools, which are in one turn if nothing else was said between them."""
-        last = self.contents[-1] if self.contents else None
-        if last is not None and "functionResponse" in last["parts"][0]:
-            last["parts"] += responses
-        elif responses:
-            self.contents.append({"role": "user", "parts": responses})
 
 
 def conversation(request: ChatRequest, line: Family, lost: Lost) -> Conversation:
     """All that `request` says."""
     turns = request.messages if request.prompt is None else _turns_of(request.prompt, lost)
-    found = Conversation(line, lost)
+    found = Conversation(line, lost, names_of(request.tools, NAMES))
     for turn in turns:
         _say(turn, found)
-    _in_order(found.contents)
+    found.contents = _paired(found.contents, lost)
     if line.signed:
         _let_pass(found.contents)
     if found.system and not (line.system and found.contents):
@@ -126,9 +128,7 @@ def _say(turn: Message, found: Conversation) -> None:
     elif turn.role is Role.ASSISTANT:
         found.say("model", _model_parts(turn.parts, found))
     else:
-        results = [part for part in turn.parts if isinstance(part, ToolResult)]
-        found.answer([_response(result, found) for result in results])
-        found.say("user", _user_parts(turn.parts, found.lost))
+        found.say("user", _user_parts(turn.parts, found))
 
 
 def _instruct(turn: Message, found: Conversation) -> None:
@@ -143,7 +143,7 @@ def _instruct(turn: Message, found: Conversation) -> None:
     found.system += said
 
 
-def _user_parts(parts: Iterable[Part], lost: Lost) -> list[dict[str, Any]]:
+def _user_parts(parts: Iterable[Part], conversation: Conversation) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for part in parts:
         match part:
@@ -151,10 +151,12 @@ def _user_parts(parts: Iterable[Part], lost: Lost) -> list[dict[str, Any]]:
                 found.append({"text": said})
             case Image():
                 if part.detail not in (None, "auto"):
-                    lost.add("detail")
+                    conversation.lost.add("detail")
                 found.append(_picture(part))
+            case ToolResult():
+                found.append(_response(part, conversation))
             case Opaque():
-                found += _own_part(part, lost)
+                found += _own_part(part, conversation.lost)
             case _:
                 pass
     return found
@@ -174,7 +176,7 @@ def _model_parts(parts: tuple[Part, ...], found: Conversation) -> list[dict[str,
                 said.append({"text": text})
             case ToolCall(id, name):
                 found.names[id] = name
-                said.append(_signed(_call(part, found.lost), by_call.get(id)))
+                said.append(_signed(_call(part, found), by_call.get(id)))
             case Image():
                 found.lost.add("messages.images")
             case Opaque():
@@ -215,12 +217,12 @@ def _signed(part: dict[str, Any], signature: Any) -> dict[str, Any]:
     return {**part, "thoughtSignature": signature} if isinstance(signature, str) else part
 
 
-def _call(call: ToolCall, lost: Lost) -> dict[str, Any]:
+def _call(call: ToolCall, found: Conversation) -> dict[str, Any]:
     arguments = object_of(call.arguments)
     if arguments is None:
-        lost.add("messages.tool_calls", How.APPROXIMATED)
+        found.lost.add("messages.tool_calls", How.APPROXIMATED)
     given = {"arguments": call.arguments} if arguments is None else arguments
-    return {"functionCall": {"id": call.id, "name": call.name, "args": given}}
+    return {"functionCall": {"id": call.id, "name": found.tools.sent(call.name), "args": given}}
 
 
 def _response(result: ToolResult, found: Conversation) -> dict[str, Any]:
@@ -229,7 +231,7 @@ def _response(result: ToolResult, found: Conversation) -> dict[str, Any]:
     value = object_of(text) if text.startswith("{") else None
     name = found.names.get(result.call_id) or result.name or result.call_id
     response = {"result": result.text} if value is None else value
-    return {"functionResponse": {"id": result.call_id, "name": name, "response": response}}
+    return {"functionResponse": {"id": result.call_id, "name": found.tools.sent(name), "response": response}}
 
 
 def _own_part(part: Opaque, lost: Lost) -> list[dict[str, Any]]:
@@ -241,11 +243,12 @@ def _own_part(part: Opaque, lost: Lost) -> list[dict[str, Any]]:
 
 def _picture(image: Image) -> dict[str, Any]:
     if image.data is not None:
-        sniffed = image.media_type or images.media_type(image.data) or "image/jpeg"
-        return {"inlineData": {"mimeType": sniffed, "data": image.data}}
+        # The bytes know better than the client.
+        kind = images.media_type(image.data) or image.media_type or "image/jpeg"
+        return {"inlineData": {"mimeType": kind, "data": image.data}}
     ending = urlsplit(image.url or "").path.rpartition(".")[2].lower()
-    kind = image.media_type or _ENDINGS.get(ending)
-    return {"fileData": {**({"mimeType": kind} if kind else {}), "fileUri": image.url}}
+    told = image.media_type or _ENDINGS.get(ending)
+    return {"fileData": {**({"mimeType": told} if told else {}), "fileUri": image.url}}
 
 
 def fetched(image: Image, line: Family) -> bool:
@@ -256,14 +259,56 @@ def fetched(image: Image, line: Family) -> bool:
     return line.fetches and url.startswith("https://")
 
 
-def _in_order(contents: list[dict[str, Any]]) -> None:
-    """Results in the order of the calls they answer."""
-    for calls, results in pairwise(contents):
-        if "functionResponse" not in results["parts"][0]:
+def _paired(contents: list[dict[str, Any]], lost: Lost) -> list[dict[str, Any]]:
+    """The turns, with each call answered once in the next one; a result of no call is told as text."""
+    found: list[dict[str, Any]] = []
+    for turn in contents:
+        calls = _calls_in(found[-1]) if found else []
+        if turn["role"] == "user":
+            found += _answered(turn["parts"], calls, lost)
             continue
-        asked = [part["functionCall"]["id"] for part in calls["parts"] if "functionCall" in part]
-        place = {id: at for at, id in enumerate(asked)}
-        results["parts"].sort(key=lambda part: place.get(part["functionResponse"]["id"], len(place)))
+        if not found and _calls_in(turn):
+            # Nobody calls before the user has spoken.
+            lost.add("messages", How.APPROXIMATED)
+            found.append({"role": "user", "parts": [{"text": BEGINNING}]})
+        found.append(turn)
+    return found
+
+
+def _calls_in(turn: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [part["functionCall"] for part in turn["parts"] if "functionCall" in part]
+
+
+def _answered(
+    parts: list[dict[str, Any]], calls: list[Mapping[str, Any]], lost: Lost
+) -> list[dict[str, Any]]:
+    """Turns of the user: one with the results of `calls` in their order, and one with all else."""
+    results: dict[int, dict[str, Any]] = {}
+    others: list[dict[str, Any]] = []
+    for part in parts:
+        result = part.get("functionResponse")
+        open = (at for at, call in enumerate(calls) if at not in results and _answers(result, call))
+        if result is None:
+            others.append(part)
+        elif (at := next(open, None)) is not None:
+            results[at] = part
+        else:
+            lost.add("messages.tool_results", How.APPROXIMATED)
+            others.append({"text": retold(orjson.dumps(result.get("response")).decode())})
+    for at, call in enumerate(calls):
+        if at not in results:
+            lost.add("messages.tool_results", How.APPROXIMATED)
+            results[at] = {"functionResponse": {**_tied(call), "response": {"error": NO_RESULT}}}
+    answers = [results[at] for at in range(len(calls))]
+    return [{"role": "user", "parts": turn} for turn in (answers, others) if turn]
+
+
+def _answers(result: Mapping[str, Any] | None, call: Mapping[str, Any]) -> bool:
+    return result is not None and result.get("id") == call.get("id")
+
+
+def _tied(call: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: call[name] for name in ("id", "name") if name in call}
 
 
 def _let_pass(contents: list[dict[str, Any]]) -> None:

@@ -142,8 +142,12 @@ class _Choice:
 
 @define
 class GenerateAnswer(Answer):
-    """One reply of generateContent or streamGenerateContent."""
+    """One reply of generateContent or streamGenerateContent.
 
+    `names`: the client's name of each tool that was sent under another.
+    """
+
+    names: Mapping[str, str] = field(factory=dict)
     id: str | None = field(default=None, init=False)
     _choices: dict[int, _Choice] = field(factory=dict, init=False)
     _usage: Usage | None = field(default=None, init=False)
@@ -337,7 +341,7 @@ class GenerateAnswer(Answer):
             return
         id = text(call.get("id")) or made_call_id(f"{self.id} {number} {choice.calls}")
         spoken = orjson.dumps(arguments if type(arguments) is dict else {}).decode()
-        events.append(ToolCallDelta(choice.calls, id, name, spoken, number))
+        events.append(ToolCallDelta(choice.calls, id, self.names.get(name, name), spoken, number))
         choice.calls += 1
         choice.spoken = True
         if signature:

@@ -11,11 +11,12 @@ from urllib.parse import quote
 import orjson
 
 from adapters.providers.google_families import Family, family, thinking_config
-from adapters.providers.google_messages import Conversation, conversation, fetched
+from adapters.providers.google_messages import NAMES, Conversation, conversation, fetched
 from adapters.providers.google_reply import EMBED, GENERATE
 from adapters.providers.google_schema import json_schema, openapi
 from adapters.providers.http import post
 from adapters.providers.losses import Lost
+from adapters.providers.tool_names import Names, names_of
 from pipeline.ports import Encoded
 from pipeline.values.exchange import How
 from pipeline.values.messages import ChatRequest, EmbedRequest, Format, Image, Tool
@@ -219,7 +220,8 @@ def _tools(request: ChatRequest, line: Family, body: dict[str, Any], lost: Lost)
     if not line.calls:
         lost.drop(tools=request.tools, tool_choice=request.tool_choice, parallel_tools=one_at_a_time)
         return
-    offered = {"functionDeclarations": [_declared(tool, line, lost) for tool in request.tools]}
+    names = names_of(request.tools, NAMES)
+    offered = {"functionDeclarations": [_declared(tool, names, line, lost) for tool in request.tools]}
     own = body.get("tools")
     body["tools"] = [*(own if isinstance(own, list) else ()), offered]
     # Several calls at once are Gemini's way already; only their absence cannot be had.
@@ -229,17 +231,18 @@ def _tools(request: ChatRequest, line: Family, body: dict[str, Any], lost: Lost)
         return
     words: dict[str, Any] = {"mode": {"auto": "AUTO", "none": "NONE"}.get(choice.mode, "ANY")}
     if choice.mode == "named":
-        words["allowedFunctionNames"] = [choice.name]
+        words["allowedFunctionNames"] = [names.sent(choice.name or "")]
     body["toolConfig"] = {"functionCallingConfig": words}
 
 
-def _declared(tool: Tool, line: Family, lost: Lost) -> dict[str, Any]:
-    function: dict[str, Any] = {"name": tool.name}
+def _declared(tool: Tool, names: Names, line: Family, lost: Lost) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": names.sent(tool.name)}
     if tool.description is not None:
         function["description"] = tool.description
     # What is called strict elsewhere is so here only when a call is demanded.
     lost.drop(strict=tool.strict)
-    if tool.parameters is None:
+    if not tool.parameters:
+        # One that is there must say that it is an object.
         return function
     schema, less = json_schema(tool.parameters) if line.json_schema else openapi(tool.parameters)
     if less:

@@ -259,9 +259,11 @@ def _alternatives(reading: _Reading, schemas: Any, depth: int) -> dict[str, Any]
 def _enum(reading: _Reading, values: Any) -> dict[str, Any]:
     """Only texts can be listed, and then the type is a text."""
     values = values if isinstance(values, list) else []
-    listed = [value for value in values if value is not None]
+    # An empty text may not be listed.
+    listed = [value for value in values if value is not None and value != ""]
+    reading.lost = reading.lost or "" in values
     if not listed or not all(isinstance(value, str) for value in listed):
         reading.lost = True
         return {}
     found: dict[str, Any] = {"type": "string", "enum": listed}
-    return found if len(listed) == len(values) else {**found, "nullable": True}
+    return {**found, "nullable": True} if None in values else found

@@ -397,12 +397,18 @@ def usage_of(usage: Any) -> Usage | None:
     if type(usage) is not dict:
         return None
     given, made = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
-    seen = Usage(
-        count(usage.get("prompt_tokens")),
-        count(usage.get("completion_tokens")),
-        count(given.get("cached_tokens")) if type(given) is dict else None,
-        count(made.get("reasoning_tokens")) if type(made) is dict else None,
-    )
+    asked, said = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
+    thought = count(made.get("reasoning_tokens")) if type(made) is dict else None
+    if (
+        asked is not None
+        and said is not None
+        and thought
+        and usage.get("total_tokens") == asked + said + thought
+    ):
+        # Some count the thinking beside the answer and not in it (xAI): the sum tells.
+        said += thought
+    cached = count(given.get("cached_tokens")) if type(given) is dict else None
+    seen = Usage(asked, said, cached, thought)
     return None if seen == _UNTOLD else seen
 
 

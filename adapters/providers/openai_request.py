@@ -15,7 +15,7 @@ from adapters.providers.images import data_url
 from adapters.providers.losses import Lost
 from adapters.providers.openai_reply import CHAT, COMPLETIONS, EMBEDDINGS
 from adapters.providers.openai_responses_reply import RESPONSES
-from adapters.providers.openai_responses_request import SAME, responses_body, thoughts_of
+from adapters.providers.openai_responses_request import SAME, as_it_came, responses_body, thoughts_of
 from pipeline.ports import Encoded
 from pipeline.values.exchange import How
 from pipeline.values.http import HttpRequest
@@ -96,11 +96,14 @@ class Voice:
 OPENAI = Voice()
 
 
-def endpoint(request: ChatRequest | EmbedRequest, model: str) -> str:
-    """The wire format to ask `model` in: chat, wherever it can say what was asked.
+def endpoint(
+    request: ChatRequest | EmbedRequest, model: str, abilities: frozenset[Capability] | None = None
+) -> str:
+    """The wire format to ask `model` in: chat, wherever it can say what was asked. `abilities`: what is known of them.
 
-    Prompts go to /completions where chat cannot say them or is not known. Conversations go to /responses where the model
-    answers at no other place, where the client speaks that form, and where thinking of that form is to be given back.
+    Prompts go to /completions where chat cannot say them, and where a client asks there for a model that is not known to
+    do without. Conversations go to /responses where the model answers at no other place, where the client speaks that
+    form, and where thinking of that form is to be given back.
     """
     if isinstance(request, EmbedRequest):
         return EMBEDDINGS
@@ -112,7 +115,8 @@ def endpoint(request: ChatRequest | EmbedRequest, model: str) -> str:
     if prompt.suffix is not None or only_completes(model) or (prompt.raw and not only_chats(model)):
         return COMPLETIONS
     asked = request.source.format if request.source else None
-    return COMPLETIONS if asked == COMPLETIONS and not only_chats(model) else CHAT
+    completes = not only_chats(model) and (abilities is None or "insert" in abilities)
+    return COMPLETIONS if asked == COMPLETIONS and completes else CHAT
 
 
 def _to_responses(request: ChatRequest, model: str) -> bool:
@@ -130,7 +134,7 @@ def encode(request: ChatRequest | EmbedRequest, target: Target) -> Encoded | Pro
     if problem := impossible(request, target.model):
         return problem
     body, lost = body_of(request, target)
-    path = PATHS[endpoint(request, target.model)]
+    path = PATHS[endpoint(request, target.model, target.facts.capabilities)]
     return Encoded(http_of(request, target, path, body), lost.losses)
 
 
@@ -155,9 +159,12 @@ def body_of(
     request: ChatRequest | EmbedRequest, target: Target, voice: Voice = OPENAI
 ) -> tuple[dict[str, Any], Lost]:
     """The JSON to send, and what is lost in it."""
-    format, lost = endpoint(request, voice.behind(target)), Lost()
+    format, lost = endpoint(request, voice.behind(target), target.facts.capabilities), Lost()
     if request.source is not None and request.source.format == format:
         body = {**request.source.body, "model": target.model}
+        if format == RESPONSES:
+            line = voice.line(voice.behind(target), target.facts.capabilities)
+            body = as_it_came(body, line, lost)
     elif isinstance(request, EmbedRequest):
         body = _embed_body(request, target.model, lost)
     elif format == COMPLETIONS:
@@ -215,7 +222,7 @@ def _chat_body(request: ChatRequest, target: Target, voice: Voice, lost: Lost) -
     line = voice.line(voice.behind(target), target.facts.capabilities)
     body = _base(request, target.model, lost)
     turns = request.messages if request.prompt is None else _turns_of(request.prompt, lost)
-    body["messages"] = [said for turn in turns for said in _messages(turn, line, voice, lost)]
+    body["messages"] = _conversation(turns, line, voice, lost)
     body["stream"] = request.stream
     _tools(request, line, body, lost)
     _format(request, turns, line, body, lost)
@@ -265,6 +272,19 @@ def _turns_of(prompt: Prompt, lost: Lost) -> tuple[Message, ...]:
         lost.add("raw", How.EMULATED)
     said = Message(Role.USER, (Text(prompt.text), *prompt.images))
     return (Message(Role.SYSTEM, (Text(prompt.system),)), said) if prompt.system else (said,)
+
+
+def _conversation(turns: tuple[Message, ...], line: Family, voice: Voice, lost: Lost) -> list[dict[str, Any]]:
+    """All turns as messages. Nothing may part the results of one turn's calls: what came along with them stands behind."""
+    said: list[dict[str, Any]] = []
+    beside: list[dict[str, Any]] = []
+    for turn in turns:
+        if turn.role is not Role.TOOL:
+            said += beside
+            beside = []
+        for message in _messages(turn, line, voice, lost):
+            (said if message["role"] == "tool" or turn.role is not Role.TOOL else beside).append(message)
+    return said + beside
 
 
 def _messages(turn: Message, line: Family, voice: Voice, lost: Lost) -> Iterable[dict[str, Any]]:

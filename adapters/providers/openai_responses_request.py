@@ -76,6 +76,29 @@ def responses_body(
     return body
 
 
+def as_it_came(body: dict[str, Any], line: Family, lost: Lost) -> dict[str, Any]:
+    """A client's own body of this form, fit for an endpoint that keeps nothing: thinking goes out and back encrypted."""
+    if body.get("store") is not False:
+        return body
+    if not line.sampled and _ENCRYPTED not in (body.get("include") or ()):
+        _include(body, _ENCRYPTED)
+    items = body.get("input")
+    if isinstance(items, list):
+        kept = [item for item in items if not _is_lost(item)]
+        if len(kept) < len(items):
+            lost.add("messages.thinking")
+            body["input"] = kept
+    return body
+
+
+def _is_lost(item: Any) -> bool:
+    """Whether an item is thinking that the endpoint does not know: it was stored, or another vendor made it."""
+    if not isinstance(item, Mapping) or item.get("type") != "reasoning":
+        return False
+    content = item.get("encrypted_content")
+    return not isinstance(content, str) or "." in content
+
+
 def _extras(request: ChatRequest, body: dict[str, Any], lost: Lost) -> Mapping[str, Any]:
     """Put into the body what only OpenAI's forms hold; give back those of chat that must be told in other words."""
     chat: dict[str, Any] = {}

@@ -33,7 +33,7 @@ def encode(request: ChatRequest | EmbedRequest, target: Target) -> Encoded | Pro
     if problem := impossible(request, target.model):
         return problem
     body, lost = body_of(request, target, VOICE)
-    http = http_of(request, target, PATHS[endpoint(request, target.model)], body)
+    http = http_of(request, target, PATHS[endpoint(request, target.model, target.facts.capabilities)], body)
     named = _attribution(target.provider)
     return Encoded(http.with_headers(named) if named else http, lost.losses)
 

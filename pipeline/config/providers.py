@@ -20,6 +20,8 @@ from pipeline.values.targets import Provider
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]+", re.ASCII)
+_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?|v1|preview|latest", re.ASCII)
+_DEPLOYMENT = re.compile(r"([^=]*[^=\s][^=]*=\s*)?[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", re.ASCII)
 _KEYS = ("api_key", "access_key", "secret_key", "session_token")
 
 
@@ -80,6 +82,7 @@ def _provider(name: str, raw: Any, layers: Layers, kinds: Collection[str]) -> Pr
         return None
     before = len(layers.faults)
     _refuse_strangers(account, layers)
+    _refuse_misspelt(account, layers)
     keys = {key: _secret(account, key, layers) for key in _KEYS}
     base_url = _base_url(account, layers)
     if len(layers.faults) > before or not _used(account, keys, layers):
@@ -161,6 +164,20 @@ def _refuse_strangers(account: Account, layers: Layers) -> None:
                 layers.fault(
                     account.path(key), f'belongs to providers of kind "{kind}"; this one is "{account.kind}"'
                 )
+
+
+def _refuse_misspelt(account: Account, layers: Layers) -> None:
+    """What would only show as a model that is not there."""
+    version = account.table.api_version
+    if version and not _VERSION.fullmatch(version):
+        layers.fault(
+            account.path("api_version"), "must be a version such as 2024-10-21, 2025-04-01-preview or v1"
+        )
+    if not all(_DEPLOYMENT.fullmatch(named.strip()) for named in account.table.deployments):
+        layers.fault(
+            account.path("deployments"),
+            "must be deployment, or model=deployment; a deployment is of letters, digits, - _ .",
+        )
 
 
 def _secret(account: Account, key: str, layers: Layers) -> Secret:
@@ -277,6 +294,9 @@ def _made(account: Account, keys: Mapping[str, Secret], base_url: str, layers: L
     parts = urlsplit(base_url)
     if secret and parts.scheme == "http" and not _loopback(parts.hostname or ""):
         layers.notice(f"{account.name}: its key travels unencrypted to {parts.hostname}; use https there")
+    if "deployments" in account.vendor.own and not table.deployments:
+        setting = "AZURE_DEPLOYMENTS or deployments" if account.name in VENDORS else "deployments"
+        layers.notice(f"{account.name}: no deployments are named, so it lists no models; set {setting}")
     own = {
         "api_version": table.api_version,
         "deployments": table.deployments,

@@ -357,8 +357,18 @@ def _listed(snapshot: Snapshot, fact: ModelsListed) -> Snapshot:
 
 def _probed(snapshot: Snapshot, fact: ProbeEnded) -> Snapshot:
     provider = attrs.evolve(snapshot.provider(fact.provider), checked_at=fact.at, problem=fact.problem)
-    checked = _found_well(provider, fact) if fact.problem is None else _found_ill(provider, fact)
+    if fact.unanswered:
+        checked = _found_there(provider)
+    else:
+        checked = _found_well(provider, fact) if fact.problem is None else _found_ill(provider, fact)
     return attrs.evolve(snapshot, providers={**snapshot.providers, fact.provider: checked})
+
+
+def _found_there(provider: ProviderState) -> ProviderState:
+    """It can be reached, so it is not ill any more; whether it is well its calls will tell."""
+    return attrs.evolve(
+        provider, healthy=None if provider.healthy is False else provider.healthy, successes=0, failures=0
+    )
 
 
 def _found_well(provider: ProviderState, fact: ProbeEnded) -> ProviderState:

@@ -91,12 +91,16 @@ class QuotaSeen:
 
 @frozen
 class ProbeEnded:
-    """A health check of `provider` ended; `problem` None: it is well."""
+    """A health check of `provider` ended; `problem` None: it is well.
+
+    `unanswered`: it answers, but will not say what was asked for want of rights, which tells nothing of its health.
+    """
 
     provider: str
     at: float
     after_s: float
     problem: Kind | None = None
+    unanswered: bool = False
 
 
 @frozen

@@ -59,11 +59,15 @@ class ToolCall:
 
 @frozen
 class ToolResult:
-    """The answer to one call; `call_id` ties it to its `ToolCall`. `name` is empty where nobody knows it."""
+    """The answer to one call; `call_id` ties it to its `ToolCall`. `name` is empty where nobody knows it.
+
+    `failed`: the tool did not work out, and the text says why.
+    """
 
     call_id: str
     name: str
     text: str
+    failed: bool = False
 
 
 @frozen
@@ -168,10 +172,14 @@ class Prompt:
 
 @frozen
 class Source:
-    """The client's own JSON, for the verbatim lane. `format`: its wire format (`openai.chat`, `ollama.chat` ...)."""
+    """The client's own JSON, for the verbatim lane. `format`: its wire format (`openai.chat`, `ollama.chat` ...).
+
+    `headers`: those in which the format itself says something, such as its version.
+    """
 
     format: str
     body: Mapping[str, Any]
+    headers: Mapping[str, str] = field(factory=dict)
 
 
 @frozen

@@ -50,7 +50,8 @@ class ModelFacts:
     `name` is the provider's own. `capabilities` None: try and see. `context_length` and `embedding_length` are tokens
     and numbers. `family`, `parameter_size`, `quantization`, `size` (bytes), `digest` and `modified_at` (RFC 3339) are
     told by providers that know them. `output_limit`: the longest answer, in tokens.
-    `structured_output`: whether it keeps to a JSON schema by itself.
+    `structured_output`: whether it keeps to a JSON schema by itself. `presumed`: the capabilities are those of the
+    catalogue, which neither the provider nor the operator told: what is missing there may be there all the same.
     """
 
     name: str
@@ -66,6 +67,7 @@ class ModelFacts:
     output_limit: int | None = None
     price: Price | None = None
     structured_output: bool | None = None
+    presumed: bool = False
 
 
 @frozen

@@ -25,7 +25,11 @@ from adapters.errors import error_body, json_type
         pytest.param(
             "/v1/messages",
             413,
-            {"type": "error", "error": {"type": "request_too_large", "message": "no"}, "request_id": "r1"},
+            {
+                "type": "error",
+                "error": {"type": "request_too_large", "message": "no"},
+                "request_id": "req_r1",
+            },
             id="anthropic's route: its own types, and the request id",
         ),
         pytest.param(
@@ -34,7 +38,7 @@ from adapters.errors import error_body, json_type
             {
                 "type": "error",
                 "error": {"type": "invalid_request_error", "message": "no"},
-                "request_id": "r1",
+                "request_id": "req_r1",
             },
             id="what stands below it too",
         ),

@@ -6,6 +6,7 @@ import trio
 from attrs import evolve
 
 from adapters.probes import MOST_BYTES, ProbeOptions, due, pause_s, watch_providers
+from adapters.providers.errors import classify
 from pipeline.ports import Reply
 from pipeline.state.board import ProviderState
 from pipeline.values.facts import AttemptEnded, AttemptStarted, ModelsListed, ProbeEnded
@@ -56,6 +57,7 @@ def models(body):
 CODEC = evolve(
     SCRIPTED,
     models=models,
+    classify=classify,
     sign=lambda http, secret, epoch: http.with_headers({"authorization": f"signed {epoch:.0f}"}),
 )
 GOOD = (200, b'["m"]')
@@ -96,6 +98,7 @@ async def watched_for(seconds, **upstreams):
         pytest.param(Upstream((200, b"[]")), None, (), id="it serves nothing"),
         pytest.param(Upstream((200, b"<html>")), Kind.GARBLED, None, id="a page in place of a list"),
         pytest.param(Upstream((401, b"no")), Kind.AUTH, None, id="a refusal, read by the codec"),
+        pytest.param(Upstream((403, b"no")), Kind.AUTH, None, id="no right to list"),
         pytest.param(Upstream((503, b"")), Kind.SERVER, None, id="a fault"),
         pytest.param(Upstream(Problem(Kind.CONNECT)), Kind.CONNECT, None, id="nobody there"),
         pytest.param(
@@ -225,3 +228,29 @@ async def test_an_account_may_serve_less_than_its_list_names(autojump_clock):
     with trio.move_on_after(1):
         await watched.run()
     assert watched.told(ModelsListed)[0].models == (ModelFacts("a-m"),)
+
+
+@pytest.mark.parametrize(
+    ("replies", "healthy"),
+    [
+        pytest.param([(403, b"no")], None, id="a list that may not be seen tells nothing of health"),
+        pytest.param([GOOD, (403, b"no")], True, id="who was well stays so"),
+        pytest.param([(401, b"no")], False, id="a key that is not known does"),
+        pytest.param(
+            [Problem(Kind.CONNECT)] * 4 + [(403, b"no")], None, id="who can be reached again is not ill"
+        ),
+    ],
+)
+async def test_a_key_may_call_models_and_not_list_them(replies, healthy, autojump_clock, caplog):
+    watched = await watched_for(600.0, a=Upstream(*replies))
+    state = watched.env.snapshot().provider("a")
+    assert state.healthy is healthy
+    assert state.problem is Kind.AUTH
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
+
+
+async def test_a_list_that_has_not_changed_stays_the_same_object(autojump_clock):
+    watched = await watched_for(200.0, a=Upstream(GOOD, GOOD, (200, b'["m","n"]')))
+    first, second, third, *_ = [fact.models for fact in watched.told(ModelsListed)]
+    assert second is first
+    assert third is not second

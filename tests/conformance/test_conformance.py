@@ -15,9 +15,17 @@ ENV = {**MODELS, "CHAT_MODEL_UPPER": "CHAT", "MISSING_MODEL": "no-such-model-zz"
 # Routes that are not served yet, and what only a real local Ollama can have.
 # On `/v1` an error names its field and code as OpenAI's own does, and thinking is `reasoning_content`: docs/conformance.md.
 OTHERWISE = frozenset(
-    {"v1-chat-reasoning", "v1-chat-missing-404", "v1-chat-no-messages-400", "v1-embeddings-no-input-400"}
+    {
+        *(
+            "v1-chat-reasoning",
+            "v1-chat-missing-404",
+            "v1-chat-no-messages-400",
+            "v1-embeddings-no-input-400",
+        ),
+        "v1-responses-missing-404",
+    }
 )
-ABSENT = ("/v1/completions", "/v1/responses", "/v1/messages", "/v1/audio", "/api/status")
+ABSENT = ("/v1/audio", "/api/status")
 
 
 # What speaks OpenAI's own form is handed on to `/v1` as it came, with its own id, comments and first chunk.

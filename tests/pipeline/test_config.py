@@ -221,6 +221,39 @@ def test_each_variable_of_a_vendor_reaches_its_account():
     }
 
 
+AZURE = {"AZURE_API_KEY": KEY, "AZURE_BASE_URL": "https://r.openai.azure.com", "AZURE_DEPLOYMENTS": "a"}
+
+
+@pytest.mark.parametrize("version", ["2024-10-21", "2025-04-01-preview", "v1", "preview", "latest"])
+def test_versions_of_azure(version):
+    (azure,) = given(env={**AZURE, "AZURE_API_VERSION": version}, kinds=tuple(VENDORS)).providers
+    assert azure.settings["api_version"] == version
+
+
+@pytest.mark.parametrize("version", ["2024-10", "10-21-2024", "api-version=2024-10-21", "v1&x=y", "../x"])
+def test_what_is_no_version_is_none(version):
+    found = faults(env={**AZURE, "AZURE_API_VERSION": version}, kinds=tuple(VENDORS))
+    assert found[0].startswith("environment: providers.azure.api_version: ")
+    assert found[0].endswith("must be a version such as 2024-10-21, 2025-04-01-preview or v1")
+
+
+@pytest.mark.parametrize("named", ["a b", "gpt-4o=pro/d", "gpt-4o=", "=prod", "x?y"])
+def test_what_can_be_no_deployment_is_none(named):
+    found = faults(env={**AZURE, "AZURE_DEPLOYMENTS": named}, kinds=tuple(VENDORS))
+    assert found[0].startswith("environment: providers.azure.deployments: ")
+    assert found[0].endswith(
+        "must be deployment, or model=deployment; a deployment is of letters, digits, - _ ."
+    )
+
+
+def test_an_account_without_deployments_lists_nothing_which_is_worth_a_word():
+    config = given(env={**AZURE, "AZURE_DEPLOYMENTS": ""}, kinds=tuple(VENDORS))
+    assert config.notices == (
+        "azure: no deployments are named, so it lists no models; set AZURE_DEPLOYMENTS or deployments",
+    )
+    assert [provider.name for provider in config.providers] == ["azure"]
+
+
 @pytest.mark.parametrize(
     ("env", "region"),
     [

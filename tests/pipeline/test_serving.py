@@ -20,7 +20,8 @@ PATTERNS = {
     "anthropic": ("claude-*",),
     "ollama": ("gpt-oss*",),
     "openrouter": ("*/*",),
-    "aws_bedrock": ("anthropic.claude*",),
+    "aws_bedrock": ("anthropic.claude*", "us.*", "eu.*", "global.*"),
+    "azure": ("*@*.azure.com",),
 }
 
 SONNET = "claude-3-5-sonnet-20241022"
@@ -138,6 +139,54 @@ def serving(name, providers, told=None, rules=None, allowed=permits(()), known=K
             "pattern", id="nobody else has an offer on other terms",
         ),
         pytest.param("nothing", CONTENT, {}, [], "pattern", id="nobody's"),
+        pytest.param(
+            "gpt-4o@mine.azure.com", (OPENAI, AZURE, OPENROUTER), lists(openai=["gpt-4o"], azure=["gpt-4o"]),
+            ["azure/gpt-4o@mine.azure.com"],
+            "pattern", id="what names a host goes to nobody else",
+        ),
+        pytest.param(
+            "gpt-4o@elsewhere.test", (OPENAI, AZURE, OPENROUTER), lists(openai=["gpt-4o"]),
+            [], "pattern", id="nor does what names a host of nobody's",
+        ),
+        pytest.param(
+            "claude-3-5-sonnet@20241022", (ANTHROPIC,), {},
+            [f"anthropic/{SONNET}"], "pattern", id="a date is no host",
+        ),
+        pytest.param(
+            "openai/gpt-oss-20b", (OPENAI, OPENROUTER), lists(openai=["gpt-4o"], openrouter=["openai/gpt-oss-20b"]),
+            ["openrouter/openai/gpt-oss-20b"],
+            "listed", id="a vendor's name before that of a model only another one lists",
+        ),
+        pytest.param(
+            "openai/gpt-4o", (OPENAI, OPENROUTER), lists(openai=["gpt-4o"], openrouter=["openai/gpt-4o"]),
+            ["openai/gpt-4o"],
+            "qualified", id="the provider that is named has it itself",
+        ),
+        pytest.param(
+            "openai/gpt-4o-2024-11-20", (OPENAI, OPENROUTER), lists(openai=["gpt-4o"], openrouter=["openai/gpt-4o"]),
+            ["openai/gpt-4o-2024-11-20"],
+            "qualified", id="what nobody lists is asked of the provider that is named",
+        ),
+        pytest.param(
+            "openai/gpt-oss-20b", (OPENAI, OPENROUTER), lists(openrouter=["openai/gpt-oss-20b"]),
+            ["openai/gpt-oss-20b"],
+            "qualified", id="who has told no list may have it",
+        ),
+        pytest.param(
+            f"us.{BEDROCK_SONNET}", (BEDROCK,), lists(bedrock=[BEDROCK_SONNET]),
+            [f"bedrock/us.{BEDROCK_SONNET}"],
+            "pattern", id="a profile of the account's own region is asked for as it is",
+        ),
+        pytest.param(
+            f"global.{BEDROCK_SONNET}", (BEDROCK,), lists(bedrock=[BEDROCK_SONNET]),
+            [f"bedrock/global.{BEDROCK_SONNET}"],
+            "pattern", id="and so is a profile of the whole world",
+        ),
+        pytest.param(
+            f"eu.{BEDROCK_SONNET}", (BEDROCK,), lists(bedrock=[BEDROCK_SONNET]),
+            [f"bedrock/{BEDROCK_SONNET}"],
+            "pattern", id="one of another region is not there",
+        ),
     ],
 )  # fmt: skip
 def test_who_has_the_same_model(asked, providers, told, targets, why):
@@ -206,3 +255,14 @@ def test_what_was_told_is_never_changed_by_completing():
     told = ModelFacts("a", frozenset(), 0)
     whole = completed(told, ModelFacts("b", frozenset({"tools"}), 5, family="f"))
     assert whole == ModelFacts("a", frozenset(), 0, family="f")
+
+
+@pytest.mark.parametrize("asked", [f"eu.{BEDROCK_SONNET}", f"us.{BEDROCK_SONNET}"])
+def test_a_name_that_says_its_region_stays_there(asked):
+    """Nobody else stands in: where a request may be read can be a matter of law."""
+    assert serving(asked, CONTENT) == ([f"bedrock/{asked}"], "pattern")
+    assert serving(asked, (ANTHROPIC, OPENAI))[0] == []
+
+
+def test_what_runs_anywhere_has_others_beside_it():
+    assert len(serving(f"global.{BEDROCK_SONNET}", CONTENT)[0]) == 3

@@ -64,6 +64,14 @@ def test_a_model_as_described():
         pytest.param(model("x"), ["completion"], id="text alone"),
         pytest.param(model("a/gpt-oss-20b"), ["completion", "thinking"], id="one that always thinks"),
         pytest.param(model("gpt-3.5-turbo-instruct"), ["completion", "insert"], id="one that fills gaps"),
+        pytest.param(
+            model("us.amazon.nova-2-lite-v1:0"), ["completion", "thinking"], id="one that thinks if told to"
+        ),
+        pytest.param(model("minimax-m2"), ["completion", "thinking"], id="another that always thinks"),
+        pytest.param(model("minimax-m2-her"), ["completion"], id="a kin of it that does not"),
+        pytest.param(model("gpt-3.5-turbo-0125"), ["completion", "tools"], id="one that calls tools"),
+        pytest.param(model("gpt-3.5-turbo-0301"), ["completion"], id="its elder that does not"),
+        pytest.param(model("mistral.ministral-3-8b-instruct"), ["completion", "vision"], id="one that sees"),
     ],
 )
 def test_abilities(told, able):

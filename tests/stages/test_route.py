@@ -287,6 +287,62 @@ def test_what_is_not_known_is_tried():
     assert lacking(target, ("completion", "tools")) is None
 
 
+CATALOGUE = Knowledge(
+    {
+        "openai": {
+            "gpt-new": ModelFacts("gpt-new", frozenset({"completion"})),
+            "gpt-vectors": ModelFacts("gpt-vectors", frozenset({"embedding"})),
+        },
+        "openrouter": {
+            "openai/gpt-new": ModelFacts("openai/gpt-new", frozenset({"completion", "tools", "vision"}))
+        },
+    },
+    frozenset({"openai", "openrouter"}),
+    frozenset({"openai", "openrouter"}),
+)
+WITH_ROUTER = {"openai": OPENAI, "router": provider("router", kind="openrouter", priority=7)}
+
+
+@pytest.mark.parametrize(
+    ("asked", "providers", "rules", "expected"),
+    [
+        pytest.param(
+            named("gpt-new", tools=(TOOL,)), {"openai": OPENAI}, {}, ["openai/gpt-new"],
+            id="what the catalogue does not know is tried",
+        ),
+        pytest.param(
+            named("gpt-new", thinking=Thinking(True)), {"openai": OPENAI}, {}, ["openai/gpt-new"],
+            id="thinking as well",
+        ),
+        pytest.param(
+            named("gpt-new", tools=(TOOL,)), WITH_ROUTER, {}, ["router/openai/gpt-new"],
+            id="but not where another is known to be able",
+        ),
+        pytest.param(
+            named("gpt-new", tools=(TOOL,)), {"openai": OPENAI},
+            {"gpt-new": ModelRule(capabilities=frozenset({"completion"}))}, "tools",
+            id="the operator's word is the last",
+        ),
+        pytest.param(
+            named("gpt-vectors"), {"openai": OPENAI}, {}, "completion", id="what sort of model it is, is known",
+        ),
+    ],
+)  # fmt: skip
+def test_what_the_catalogue_does_not_know_a_model_to_do_may_work(asked, providers, rules, expected):
+    house = House(providers, rules, PATTERNS, known=CATALOGUE)
+    found = plan_for(evolve(exchange(), request=asked), Snapshot(), 100.0, RouteOptions(), house)
+    assert (found.subject if isinstance(found, Problem) else names(found)) == expected
+
+
+def test_a_provider_that_tells_what_its_model_can_do_is_believed():
+    told = Snapshot(
+        providers={"openai": ProviderState(models=(ModelFacts("gpt-new", frozenset({"completion"})),))}
+    )
+    house = House({"openai": OPENAI}, {}, PATTERNS, known=CATALOGUE)
+    asked = evolve(exchange(), request=named("gpt-new", tools=(TOOL,)))
+    assert plan_for(asked, told, 100.0, RouteOptions(), house).subject == "tools"
+
+
 async def test_the_stage_runs_alone_with_a_stub_and_a_list():
     seen = []
 

@@ -71,6 +71,15 @@ def test_thinking(options, thinking, kept):
     assert TextDelta("x") in after.events
 
 
+def test_where_the_house_drops_thinking_the_bytes_never_stand():
+    after = rewritten(
+        Batch((TextDelta("x"),), BYTES),
+        Batch((Finished("stop"),), BYTES),
+        options=TransformOptions(thinking="drop", estimate_usage=False),
+    )
+    assert after == [Batch((TextDelta("x"),)), Batch((Finished("stop"),))]
+
+
 def test_missing_usage_is_counted_over_all_batches():
     after = rewritten(
         Batch((TextDelta("1234"), ThinkingDelta("12"))), Batch((TextDelta("12"), Finished("stop")), BYTES)

@@ -13,7 +13,7 @@ from tests.adapters.dialects.calls import ID
 
 REQUESTS = [None, ChatRequest("m"), EmbedRequest("m", ("a",)), LoadRequest("m")]
 OLLAMA = [path for path in DIALECTS if path.startswith("/api/")]
-OPENAI = [path for path in DIALECTS if path.startswith("/v1/")]
+OPENAI = [path for path in DIALECTS if path.startswith("/v1/") and path != "/v1/messages"]
 
 
 def refused(path, problem, request=None):
@@ -113,6 +113,50 @@ def test_openais_types_and_codes(problem, expected):
     head, body = refused("/v1/chat/completions", problem, ChatRequest("m"))
     error = body["error"]
     assert (head.status, error["type"], error["param"], error["code"]) == expected
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+@pytest.mark.parametrize("kind", Kind)
+def test_anthropic(kind, request_):
+    problem = Problem(kind)
+    head, body = refused("/v1/messages", problem, request_)
+    assert head.status == (529 if problem.http_status == 503 else problem.http_status)
+    assert head.headers["content-type"] == "application/json"
+    assert head.headers["request-id"] == f"req_{ID}"
+    assert list(body) == ["type", "error", "request_id"]
+    assert (body["type"], body["request_id"]) == ("error", f"req_{ID}")
+    assert list(body["error"]) == ["type", "message"]
+    assert body["error"]["message"]
+    final = problem.http_status in FINAL or kind is Kind.DEADLINE
+    retry = head.headers.get("x-should-retry")
+    assert retry == ("false" if final else "true" if problem.http_status in SHED else None)
+
+
+@pytest.mark.parametrize(
+    ("problem", "expected"),
+    [
+        (Problem(Kind.BAD_REQUEST, "no", "n"), (400, "invalid_request_error")),
+        (Problem(Kind.UNAUTHORIZED), (401, "authentication_error")),
+        (Problem(Kind.CALLER_LIMITED, status=402), (402, "billing_error")),
+        (Problem(Kind.FORBIDDEN), (403, "permission_error")),
+        (Problem(Kind.UNKNOWN_MODEL), (404, "not_found_error")),
+        (Problem(Kind.TOO_LARGE), (413, "request_too_large")),
+        (Problem(Kind.CALLER_LIMITED), (429, "rate_limit_error")),
+        (Problem(Kind.QUEUE_FULL), (529, "overloaded_error")),
+        (Problem(Kind.OVERLOADED), (529, "overloaded_error")),
+        (Problem(Kind.SERVER), (502, "api_error")),
+        (Problem(Kind.TOTAL), (504, "timeout_error")),
+        (Problem(Kind.INTERNAL), (500, "api_error")),
+    ],
+)
+def test_anthropics_types(problem, expected):
+    head, body = refused("/v1/messages", problem, ChatRequest("m"))
+    assert (head.status, body["error"]["type"]) == expected
+
+
+def test_anthropic_says_which_model():
+    _, body = refused("/v1/messages", Problem(Kind.UNKNOWN_MODEL), ChatRequest("m"))
+    assert body["error"]["message"] == "model 'm' not found"
 
 
 def test_openai_says_which_model():

@@ -81,7 +81,8 @@ def _counted(usage: dict[str, Any] | None) -> tuple[int | None, ...] | None:
     made = usage.get("completion_tokens_details") or {}
     return (
         usage["prompt_tokens"],
-        usage.get("completion_tokens"),
+        # What was made is all that was not given: some count the thinking apart from the answer.
+        usage["total_tokens"] - usage["prompt_tokens"] if "completion_tokens" in usage else None,
         given.get("cached_tokens"),
         made.get("reasoning_tokens"),
     )

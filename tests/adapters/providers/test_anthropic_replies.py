@@ -13,6 +13,7 @@ from pipeline.values.events import (
     ExtraDelta,
     Failed,
     Finished,
+    RefusalDelta,
     Started,
     TextDelta,
     ThinkingDelta,
@@ -148,9 +149,10 @@ RESULT = {"type": "web_search_tool_result", "tool_use_id": "s1", "content": [{"t
                 ToolCallDelta(0, arguments='{"x'),
                 ToolCallDelta(0, arguments='":1}'),
                 ToolCallDelta(1, "toolu_2", "g"),
+                ToolCallDelta(1, arguments="{}"),
                 Finished("tool_calls"),
             ],
-            id="calls",
+            id="calls, one of them without arguments",
         ),
         pytest.param(
             [*called(pieces=(), given={"x": 1}), end("tool_use")],
@@ -210,8 +212,10 @@ def test_reasons(reason, expected, kept):
     extra = {OWN: kept} if kept else {}
     assert stream(start(), *said("Hello"), end(reason), STOP)[-1] == Finished(expected, (), extra)
     document = {"id": "msg_1", "model": "m", "content": [], "stop_reason": reason}
+    words = [RefusalDelta("The provider withholds this answer (refusal).")] if reason == "refusal" else []
     assert events_of(decoded(CODEC, WHOLE, json.dumps(document).encode())) == (
         BEGUN,
+        *words,
         Finished(expected, (), extra),
     )
 

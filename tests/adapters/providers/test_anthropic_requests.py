@@ -854,3 +854,147 @@ def test_what_newer_lists_tell_is_read():
             modified_at="2026-09-22T00:00:00Z",
         ),
     )
+
+
+@pytest.mark.parametrize(
+    ("who", "kept"),
+    [
+        pytest.param("user-1", True, id="a name that tells nobody"),
+        pytest.param("123e4567-e89b-12d3-a456-426614174000", True, id="a number of many letters"),
+        pytest.param("1234567890", True, id="a plain number"),
+        pytest.param("x" * 256, True, id="the longest"),
+        pytest.param("x" * 257, False, id="too long"),
+        pytest.param("bob@example.com", False, id="an address"),
+        pytest.param("Bob <bob@example.com>", False, id="an address with a name"),
+        pytest.param("+49 (170) 123-4567", False, id="a telephone number"),
+    ],
+)
+def test_who_asks_is_told_by_a_name_that_is_taken(who, kept):
+    found, losses = added(user=who)
+    told = found["metadata"]["user_id"]
+    assert losses == ({} if kept else {"user": NEAR})
+    assert (told == who) if kept else (len(told) == 32 and told == added(user=who)[0]["metadata"]["user_id"])
+
+
+def test_words_to_go_on_with_are_not_taken_beside_a_form_of_the_answer():
+    turns = (user("hi"), model("{"))
+    request = ChatRequest("asked", turns, format=Format(CLOSED))
+    _, body, losses = encoded(request)
+    assert body["messages"][-1] == {"role": "user", "content": [text(CONTINUE)]}
+    assert losses == {"messages": NEAR}
+
+
+def test_the_sampler_that_is_at_its_default_gives_way():
+    assert added(sampling=Sampling(temperature=1.0, top_p=0.5)) == ({"top_p": 0.5}, {})
+
+
+def test_a_result_of_white_space_is_one_of_nothing():
+    turns = (user("hi"), model(CALL), tool(ToolResult("a", "f", " \n")))
+    _, body, losses = encoded(ChatRequest("asked", turns))
+    assert body["messages"][-1]["content"] == [{"type": "tool_result", "tool_use_id": "a"}]
+    assert losses == {}
+
+
+@pytest.mark.parametrize("role", [Role.USER, Role.TOOL])
+def test_a_picture_of_a_kind_that_is_not_taken_is_for_another_model(role):
+    bmp = Image(base64.b64encode(b"BM" + b"0" * 30).decode(), media_type="image/png")
+    request = ChatRequest("asked", (user("hi"), Message(role, (bmp,))))
+    found = CODEC.encode(request, Target(Provider("p", "anthropic", BASE), ModelFacts("claude-sonnet-4-5")))
+    assert (found.kind, found.subject, found.target) == (
+        Kind.UNSUPPORTED,
+        "image type",
+        "p/claude-sonnet-4-5",
+    )
+
+
+def test_another_word_for_jpeg():
+    request = ChatRequest("asked", (Message(Role.USER, (Image("AAAA", media_type="image/JPG"),)),))
+    (block,) = encoded(request)[1]["messages"][0]["content"]
+    assert block["source"]["media_type"] == "image/jpeg"
+
+
+SEALED = {"type": "reasoning.text", "text": "hm", "signature": "S", "format": CLAUDE, "index": 0}
+THOUGHT = Reasoning("hm", {FORMAT: [SEALED]})
+
+
+@pytest.mark.parametrize(
+    ("turns", "said"),
+    [
+        pytest.param(
+            (user("a"), model(THOUGHT), user("b")),
+            [{"role": "user", "content": [text("a"), text("b")]}],
+            id="a turn of nothing else is none",
+        ),
+        pytest.param(
+            (user("a"), model("x"), model(THOUGHT), user("b")),
+            [
+                {"role": "user", "content": [text("a")]},
+                {"role": "assistant", "content": [text("x")]},
+                {"role": "user", "content": [text("b")]},
+            ],
+            id="behind words of the same turn",
+        ),
+        pytest.param(
+            (user("a"), model(THOUGHT, Text("x "))),
+            [{"role": "user", "content": [text("a")]}, {"role": "assistant", "content": [text("x")]}],
+            id="before words to go on with",
+        ),
+    ],
+)
+def test_thoughts_that_are_refused_where_they_stand_are_left_out(turns, said):
+    _, body, losses = encoded(ChatRequest("asked", turns))
+    assert (body["messages"], losses) == (said, {"messages.thinking": GONE})
+
+
+def test_a_turn_of_thoughts_alone_says_nothing_to_be_answered():
+    target = Target(Provider("p", "anthropic", BASE), ModelFacts("claude-sonnet-4-5"))
+    found = CODEC.encode(ChatRequest("asked", (model(THOUGHT),)), target)
+    assert (found.kind, found.subject) == (Kind.UNSUPPORTED, "empty messages")
+
+
+@pytest.mark.parametrize("value", [0, -1])
+def test_no_limit_of_candidates_is_not_said(value):
+    assert added(sampling=Sampling(top_k=value)) == ({}, {})
+
+
+A, B = (
+    {"type": "object", "properties": {name: {"type": "string"}, "z": {}}, "required": [name, "z"]}
+    for name in "ab"
+)
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        pytest.param(
+            {"anyOf": [A, B]},
+            {"properties": {"b": {"type": "string"}, "z": {}, "a": {"type": "string"}}, "required": ["z"]},
+            id="one of several",
+        ),
+        pytest.param(
+            {"allOf": [A, B], "title": "T"},
+            {
+                "title": "T",
+                "properties": {"b": {"type": "string"}, "z": {}, "a": {"type": "string"}},
+                "required": ["a", "b", "z"],
+            },
+            id="all at once",
+        ),
+        pytest.param(
+            {
+                "oneOf": [{"$ref": "#/$defs/A"}, 1, {"$ref": "#/x"}],
+                "$defs": {"A": A},
+                "properties": {"a": {}},
+            },
+            {"$defs": {"A": A}, "properties": {"a": {}, "z": {}}},
+            id="by reference, and what is none",
+        ),
+        pytest.param({"anyOf": None}, {"properties": {}}, id="what is no list"),
+    ],
+)
+def test_a_tools_schema_has_no_alternatives_at_its_root(schema, expected):
+    found, losses = added(tools=(Tool("f", "Does it.", schema),))
+    (sent,) = found["tools"]
+    assert sent["input_schema"] == {**expected, "type": "object"}
+    words = sent["description"].removeprefix("Does it.\nThe input fits this JSON schema: ")
+    assert (json.loads(words), losses) == (schema, {"tools": NEAR})

@@ -95,6 +95,7 @@ NAMES = [
     pytest.param("prod-4o@HOUSE.OpenAI.azure.com", "prod-4o", id="at the resource, in capitals"),
     pytest.param("prod-4o@house.openai.azure.com:latest", "prod-4o", id="at the resource, with a tag"),
     pytest.param("gpt-4o@house.openai.azure.com", "gpt-4o", id="a deployment is meant where a host is named"),
+    pytest.param("PROD-4o@house.openai.azure.com", "prod-4o", id="a deployment in capitals, at the resource"),
     pytest.param("prod-4o@house.openai.azure.com.", None, id="a dot behind the host"),
     pytest.param("prod-4o@house.openai.azure.com:443", None, id="a port"),
     pytest.param("prod-4o@other.openai.azure.com", None, id="another resource"),
@@ -109,6 +110,39 @@ NAMES = [
     pytest.param("@house.openai.azure.com", None, id="no deployment"),
     pytest.param("x" * 65, None, id="too long for a deployment"),
 ]
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        f"{BASE}/openai/deployments",
+        f"{BASE}/openai/deployments/prod-4o",
+        f"{BASE}/openai/deployments/prod-4o/chat/completions",
+        f"{BASE}/openai/",
+    ],
+)
+def test_an_address_may_be_that_of_a_deployment_as_the_portal_shows_it(base):
+    assert sent(base=base)[0] == f"{BASE}/openai/deployments/gpt-4o/chat/completions{DATED}"
+
+
+def test_a_host_may_be_called_openai():
+    assert sent(base="https://openai")[0].startswith("https://openai/openai/deployments/gpt-4o/")
+
+
+@pytest.mark.parametrize(
+    ("version", "asked"),
+    [
+        ("2024-02-01", False),
+        ("2024-06-01", False),
+        ("2024-09-01-preview", True),
+        ("2024-10-21", True),
+        ("v1", True),
+    ],
+)
+def test_usage_is_asked_for_where_the_version_knows_that(version, asked):
+    _, body, losses = sent(evolve(ASK, stream=True), api_version=version)
+    assert ("stream_options" in body) is asked
+    assert losses == {}
 
 
 @pytest.mark.parametrize("version", ["2024-10-21", "v1"])
@@ -352,3 +386,23 @@ def test_a_late_verdict_says_nothing():
     late = {"index": 0, "finish_reason": None, "content_filter_results": SAFE, "content_filter_offsets": {}}
     events = streamed(chunk({"content": "Hi"}), {**chunk({}), "choices": [late]}, chunk({}, "stop"))
     assert [type(event).__name__ for event in events] == ["Started", "TextDelta", "Finished"]
+
+
+@pytest.mark.parametrize(
+    ("able", "path"),
+    [
+        pytest.param(None, "/completions", id="nobody knows"),
+        pytest.param(frozenset({"completion"}), "/chat/completions", id="it only talks"),
+        pytest.param(frozenset({"completion", "insert"}), "/completions", id="it fills gaps"),
+    ],
+)
+def test_the_body_is_of_the_form_that_is_asked_for_at_its_address(able, path):
+    asked = ChatRequest(
+        "asked",
+        (),
+        prompt=Prompt("hi"),
+        source=Source("openai.completions", {"model": "asked", "prompt": "hi"}),
+    )
+    found = CODEC.encode(asked, Target(provider(), ModelFacts("unheard-of", able)))
+    assert found.http.url.partition("?")[0] == f"{BASE}/openai/deployments/unheard-of{path}"
+    assert ("prompt" in json.loads(found.http.body)) is (path == "/completions")

@@ -13,6 +13,7 @@ from pipeline.values.events import (
     ExtraDelta,
     Failed,
     Finished,
+    RefusalDelta,
     Started,
     TextDelta,
     ThinkingDelta,
@@ -84,7 +85,9 @@ def piece(text):
             [ToolCallDelta(0, "i", "n"), ToolCallDelta(1, "j", "m"), ToolCallDelta(1, arguments="{}"), ToolCallDelta(0, arguments="[]")],
             id="two calls that interleave",
         ),
-        pytest.param([begin(use("i", "n")), end()], [ToolCallDelta(0, "i", "n")], id="a call without arguments"),
+        pytest.param([begin(use("i", "n")), end()], [ToolCallDelta(0, "i", "n"), ToolCallDelta(0, arguments="{}")],
+            id="a call without arguments",
+        ),
         pytest.param(
             [delta({"reasoningContent": {"text": "h"}}), delta({"reasoningContent": {"text": "m"}}),
              delta({"reasoningContent": {"signature": "sig"}}), end(), delta({"text": "x"}, 1), end(1)],
@@ -99,6 +102,13 @@ def piece(text):
             [ExtraDelta("reasoning_details", {"type": "reasoning.encrypted", "data": "EuYB",
                                               "format": "anthropic-claude-v1", "index": 0})],
             id="sealed thinking",
+        ),
+        pytest.param(
+            [delta({"reasoningContent": {"redactedContent": "RXU="}}),
+             delta({"reasoningContent": {"redactedContent": "WUI="}}), end()],
+            [ExtraDelta("reasoning_details", {"type": "reasoning.encrypted", "data": "EuYB",
+                                              "format": "anthropic-claude-v1", "index": 0})],
+            id="sealed thinking in pieces, each wrapped by itself",
         ),
         pytest.param([delta({"reasoningContent": {"text": "h"}}), end()], [ThinkingDelta("h")], id="thinking without one"),
         pytest.param(
@@ -449,3 +459,26 @@ def test_whatever_comes_it_is_a_reply_and_cuts_make_no_difference(request, body,
             assert (bool(one.id), bool(one.name)) == (one.index not in seen, one.index not in seen)
             assert one.index in (*seen, len(seen))
             seen.add(one.index)
+
+
+def test_an_error_may_be_told_by_headers_alone():
+    told = message({":message-type": "error", ":error-code": "ThrottlingException"}, b"")
+    (failed,) = events_of(decoded(CODEC, STREAM, told))
+    assert failed.problem.kind is Kind.RATE_LIMITED
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
+def test_what_is_withheld_whole_is_said_to_be(streamed):
+    body = stream(START, ("messageStop", {"stopReason": "content_filtered"}), COSTS)
+    if not streamed:
+        document = {"output": {"message": {"content": []}}, "stopReason": "content_filtered"}
+        body = json.dumps(document).encode()
+    said = events_of(decoded(CODEC, STREAM if streamed else WHOLE, body))
+    words = RefusalDelta("The provider withholds this answer (content_filtered).")
+    assert said == (Started("asked"), words, *([SPENT] if streamed else []), Finished("content_filter"))
+
+
+def test_what_is_withheld_in_part_needs_no_words():
+    body = stream(START, delta({"text": "x"}), ("messageStop", {"stopReason": "content_filtered"}), COSTS)
+    said = events_of(decoded(CODEC, STREAM, body))
+    assert said == (Started("asked"), TextDelta("x"), SPENT, Finished("content_filter"))

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.framing.eventstream import message
 from adapters.providers.bedrock import CODEC
+from pipeline.values.events import ToolCallDelta
 from pipeline.values.exchange import How
 from pipeline.values.messages import (
     ChatRequest,
@@ -772,3 +774,60 @@ def test_nothing_is_lost_unseen(names, model, thinking, format, choice, parallel
         assert "toolChoice" in body.get("toolConfig", {}) or "tool_choice" in lost
     if parallel is False and not (choice and choice.mode == "none"):
         assert "parallel_tools" in lost
+
+
+def test_names_and_ids_too_long_for_this_form_are_shortened_and_given_back():
+    long, id = "x" * 65, "call_" + "y" * 80
+    called = Message(Role.ASSISTANT, (ToolCall(id, long, "{}"), ToolCall(id + "z", "weather", "{}")))
+    results = Message(Role.TOOL, (ToolResult(id + "z", "", "2"), ToolResult(id, "", "1")))
+    request = chat(HI, called, results, tools=(Tool(long), WEATHER), stream=True)
+    body, lost = sent(request)
+    name = body["toolConfig"]["tools"][0]["toolSpec"]["name"]
+    uses = [block["toolUse"] for block in body["messages"][1]["content"]]
+    given = [block["toolResult"] for block in body["messages"][2]["content"]]
+    assert [use["name"] for use in uses] == [name, "weather"]
+    assert [result["content"] for result in given] == [[{"text": "1"}], [{"text": "2"}]]
+    assert [result["toolUseId"] for result in given] == [use["toolUseId"] for use in uses]
+    assert len({use["toolUseId"] for use in uses}) == 2
+    assert all(len(short) <= 64 for short in (name, *(use["toolUseId"] for use in uses)))
+    assert lost == {}
+    start = {"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "i", "name": name}}}
+    frame = message(
+        {":message-type": "event", ":event-type": "contentBlockStart"}, json.dumps(start).encode()
+    )
+    _, batch = CODEC.decode(CODEC.fresh(request), frame)
+    assert batch.events[-1] == ToolCallDelta(0, "i", long)
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        pytest.param(CLAUDE_3, True, id="Claude"),
+        pytest.param(NOVA, True, id="Nova"),
+        pytest.param(LLAMA, False, id="who refuses to hear of it"),
+        pytest.param(MISTRAL, False, id="another who does"),
+    ],
+)
+def test_that_a_tool_failed_is_told_to_those_who_take_it(model, told):
+    body, _ = sent(chat(HI, CALLED, tools=(WEATHER,)), model)
+    (result,) = body["messages"][-1]["content"]
+    assert ("status" in result["toolResult"]) is told
+
+
+@pytest.mark.parametrize(
+    ("more", "lost"),
+    [
+        pytest.param({"$schema": "x", "title": "T", "additionalProperties": False}, {}, id="nothing lost"),
+        pytest.param({"minProperties": 1}, {"tools": How.APPROXIMATED}, id="something lost"),
+    ],
+)
+def test_nova_takes_of_a_tools_schema_its_properties_alone(more, lost):
+    tool = Tool("weather", "Tells it", {**WEATHER.parameters, **more})
+    body, losses = sent(chat(tools=(tool,)), NOVA)
+    assert (body["toolConfig"]["tools"], losses) == ([SPEC], lost)
+
+
+def test_a_picture_of_a_kind_that_is_not_taken_is_for_another_model():
+    bmp = Image(base64.b64encode(b"BM" + b"0" * 30).decode())
+    found = CODEC.encode(chat(Message(Role.USER, (bmp,))), target())
+    assert (found.kind, found.subject) == (Kind.UNSUPPORTED, "image type")

@@ -125,6 +125,45 @@ OPENAI_CHAT: dict[str, dict[str, Any]] = {
     "only OpenAI's": {"messages": [HI], "logit_bias": {"50256": -100}, "metadata": {"a": "b"}, "store": True, "service_tier": "flex"},
 }  # fmt: skip
 
+OPENAI_COMPLETIONS: dict[str, dict[str, Any]] = {
+    "prompt": {"prompt": "Once upon a time"},
+    "limits": {"prompt": "Once", "max_tokens": 20, "stop": ["\n"], "temperature": 0.5},
+    "suffix": {"prompt": "def add(", "suffix": "return c"},
+}
+
+OPENAI_RESPONSES: dict[str, dict[str, Any]] = {
+    "text": {"input": "Hi."},
+    "instructions": {"input": [said("user", "Hi.")], "instructions": "Be brief.", "stream": True},
+    "tools": {"input": "Hi.", "tools": [{"type": "function", "name": "weather", "parameters": WEATHER}], "tool_choice": "required"},
+    "calls and results": {
+        "input": [
+            said("user", "Weather in Bonn?"),
+            {"type": "function_call", "call_id": "call_1", "name": "weather", "arguments": json.dumps({"city": "Bonn"})},
+            {"type": "function_call_output", "call_id": "call_1", "output": "rain"},
+        ]
+    },
+    "thinking": {"input": "Hi.", "reasoning": {"effort": "low", "summary": "auto"}, "max_output_tokens": 4000},
+    "schema": {"input": "Hi.", "text": {"format": {"type": "json_schema", "name": "person", "schema": PERSON}}},
+}  # fmt: skip
+
+ANTHROPIC_MESSAGES: dict[str, dict[str, Any]] = {
+    "text": {"max_tokens": 100, "messages": [HI]},
+    "system": {"max_tokens": 100, "system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}], "messages": [HI], "stream": True},
+    "tools": {"max_tokens": 100, "messages": [HI], "tools": [{"name": "weather", "description": "The weather in a city.", "input_schema": WEATHER}], "tool_choice": {"type": "any"}},
+    "calls and results": {
+        "max_tokens": 100,
+        "messages": [
+            said("user", "Weather in Bonn?"),
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Bonn"}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "rain"}]},
+        ],
+        "tools": [{"name": "weather", "input_schema": WEATHER}],
+    },
+    "thinking": {"max_tokens": 4000, "messages": [HI], "thinking": {"type": "enabled", "budget_tokens": 2048}},
+    "image": {"max_tokens": 100, "messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}}]}]},
+    "sampling": {"max_tokens": 100, "messages": [HI], "temperature": 0.2, "top_k": 40, "stop_sequences": ["x"], "metadata": {"user_id": "u1"}},
+}  # fmt: skip
+
 EMBED: dict[str, dict[str, Any]] = {
     "one": {"input": "Hi."},
     "several": {"input": ["Hi.", "Bye."]},
@@ -136,6 +175,9 @@ FEATURES = {
     "/api/generate": OLLAMA_GENERATE,
     "/api/embed": EMBED,
     "/v1/chat/completions": OPENAI_CHAT,
+    "/v1/completions": OPENAI_COMPLETIONS,
+    "/v1/responses": OPENAI_RESPONSES,
+    "/v1/messages": ANTHROPIC_MESSAGES,
     "/v1/embeddings": EMBED,
 }
 

@@ -7,6 +7,7 @@ from attrs import evolve
 
 from adapters.providers import thoughts
 from adapters.providers.google import CODEC
+from pipeline.values.events import ToolCallDelta
 from pipeline.values.exchange import How
 from pipeline.values.messages import (
     ChatRequest,
@@ -248,6 +249,89 @@ def thought(text, *details):
             },
             {},
             id="calls of the current turn without their signatures are let pass",
+        ),
+        pytest.param(
+            [
+                HI,
+                Message(Role.ASSISTANT, CALLS),
+                Message(Role.TOOL, (ToolResult("a", "", "1"), Image(PNG))),
+                HI,
+                Message(Role.TOOL, (ToolResult("b", "", "2"),)),
+            ],
+            {
+                "contents": [
+                    user({"text": "hi"}),
+                    model(call("a", "weather", {"z": "Paris"}), call("b", "noargs", {})),
+                    user(response("a", "weather", {"result": "1"}), response("b", "noargs", {"result": "2"})),
+                    user({"inlineData": {"mimeType": "image/png", "data": PNG}}, {"text": "hi"}),
+                ]
+            },
+            {},
+            id="what is said between two results, and a picture that came with one, follow them",
+        ),
+        pytest.param(
+            [HI, Message(Role.ASSISTANT, CALLS), Message(Role.TOOL, (ToolResult("b", "", "2"),)), HI],
+            {
+                "contents": [
+                    user({"text": "hi"}),
+                    model(call("a", "weather", {"z": "Paris"}), call("b", "noargs", {})),
+                    user(
+                        response("a", "weather", {"error": "The tool gave no result."}),
+                        response("b", "noargs", {"result": "2"}),
+                    ),
+                    user({"text": "hi"}),
+                ]
+            },
+            {"messages.tool_results": APPROXIMATED},
+            id="a call that nobody answered",
+        ),
+        pytest.param(
+            [
+                HI,
+                Message(Role.ASSISTANT, CALLS[:1]),
+                Message(Role.TOOL, (ToolResult("a", "", "1"), ToolResult("a", "", "2"))),
+                Message(Role.TOOL, (ToolResult("x", "", "3"),)),
+            ],
+            {
+                "contents": [
+                    user({"text": "hi"}),
+                    model(call("a", "weather", {"z": "Paris"})),
+                    user(response("a", "weather", {"result": "1"})),
+                    user(
+                        {"text": 'Result of a tool: {"result":"2"}'},
+                        {"text": 'Result of a tool: {"result":"3"}'},
+                    ),
+                ]
+            },
+            {"messages.tool_results": APPROXIMATED},
+            id="a call answered twice, and an answer to no call",
+        ),
+        pytest.param(
+            [Message(Role.ASSISTANT, CALLS[:1]), Message(Role.TOOL, (ToolResult("a", "", "1"),))],
+            {
+                "contents": [
+                    user({"text": "(The conversation begins.)"}),
+                    model(call("a", "weather", {"z": "Paris"}, PASS)),
+                    user(response("a", "weather", {"result": "1"})),
+                ]
+            },
+            {"messages": APPROXIMATED},
+            id="a call before the user has spoken",
+        ),
+        pytest.param(
+            [HI, Message(Role.ASSISTANT, (Opaque("google.generate", {"functionCall": {"name": "f"}}),)), HI],
+            {
+                "contents": [
+                    user({"text": "hi"}),
+                    model({"functionCall": {"name": "f"}}),
+                    user(
+                        {"functionResponse": {"name": "f", "response": {"error": "The tool gave no result."}}}
+                    ),
+                    user({"text": "hi"}),
+                ]
+            },
+            {"messages.tool_results": APPROXIMATED},
+            id="a call in this form's own words, which need no id",
         ),
         pytest.param(
             [
@@ -790,3 +874,35 @@ def test_a_request_in_another_form_is_no_source():
 )
 def test_embeddings(request_, method, expected):
     assert encoded(request_, "e") == (f"{BASE}/models/e:{method}", expected, {})
+
+
+def test_names_that_cannot_be_sent_are_changed_and_given_back():
+    names = ("web/search", "web_search", "3d", "x" * 65, "ok.it:is-1")
+    turns = (HI, Message(Role.ASSISTANT, (ToolCall("a", "web/search", "{}"),)))
+    turns += (Message(Role.TOOL, (ToolResult("a", "web/search", "1"),)),)
+    choice = ToolChoice("named", "3d")
+    request = ChatRequest("asked", turns, tools=tuple(map(Tool, names)), tool_choice=choice, stream=True)
+    _, body, losses = encoded(request)
+    sent = [tool["name"] for tool in body["tools"][0]["functionDeclarations"]]
+    assert [sent[0], sent[1], sent[2], sent[4]] == ["web_search_", "web_search", "_3d", "ok.it:is-1"]
+    assert sent[3].startswith("x")
+    assert len(sent[3]) <= 64
+    assert body["contents"][1]["parts"][0]["functionCall"]["name"] == "web_search_"
+    assert body["contents"][2]["parts"][0]["functionResponse"]["name"] == "web_search_"
+    assert body["toolConfig"]["functionCallingConfig"]["allowedFunctionNames"] == ["_3d"]
+    assert losses == {}
+    calls = [{"functionCall": {"name": name}} for name in sent]
+    told = {"candidates": [{"content": {"parts": calls}}]}
+    _, batch = CODEC.decode(CODEC.fresh(request), b"data: " + json.dumps(told).encode() + b"\n\n")
+    assert [event.name for event in batch.events if isinstance(event, ToolCallDelta)] == list(names)
+    assert batch.verbatim is None or batch.verbatim.format != "google.generate"
+
+
+def test_a_tool_of_no_parameters_has_no_schema():
+    body, _ = added(tools=(Tool("f", parameters={}),))
+    assert body["tools"] == [{"functionDeclarations": [{"name": "f"}]}]
+
+
+def test_the_bytes_of_a_picture_know_better_what_it_is():
+    body, _ = contents(Message(Role.USER, (Image(PNG, media_type="image/jpeg"),)))
+    assert body["contents"] == [user({"inlineData": {"mimeType": "image/png", "data": PNG}})]

@@ -77,6 +77,9 @@ def test_json_schema(schema, expected, lost):
             {"enum": ["a", None]}, {**STRING, "enum": ["a"], "nullable": True}, False, id="texts or null"
         ),
         pytest.param({"type": "integer", "enum": [1, 2]}, {"type": "integer"}, True, id="numbers"),
+        pytest.param(
+            {"enum": ["", "a"]}, {**STRING, "enum": ["a"]}, True, id="an empty text, which is refused"
+        ),
         pytest.param({"const": "a"}, {**STRING, "enum": ["a"]}, False, id="one value"),
         pytest.param(
             {**STRING, "format": "date-time"}, {**STRING, "format": "date-time"}, False, id="a known format"

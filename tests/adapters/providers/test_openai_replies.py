@@ -439,6 +439,26 @@ def test_the_usage_frame_is_shown_to_those_who_asked(request_, asked):
     assert (b"prompt_tokens" in shown(batches)) is asked
 
 
+@pytest.mark.parametrize(
+    ("total", "output"),
+    [
+        pytest.param(135, 103, id="beside it, as the sum tells"),
+        pytest.param(41, 9, id="in it"),
+        pytest.param(None, 9, id="no sum tells"),
+        pytest.param(200, 9, id="the sum is that of something else"),
+    ],
+)
+def test_thinking_counts_as_output_wherever_the_provider_counts_it(total, output):
+    usage = {
+        "prompt_tokens": 32,
+        "completion_tokens": 9,
+        "total_tokens": total,
+        "completion_tokens_details": {"reasoning_tokens": 94},
+    }
+    batches = decoded(CODEC, ASKED, sse(chunk({"content": "Hello"}), STOP, {"choices": [], "usage": usage}))
+    assert UsageSeen(Usage(32, output, thinking=94)) in events_of(batches)
+
+
 @pytest.mark.parametrize("asked", [True, False], ids=["asked for usage", "did not ask"])
 def test_empty_usage_is_shown_to_those_who_asked(asked):
     """OpenAI adds it to each chunk because we asked; a text that looks like it stays."""

@@ -572,6 +572,22 @@ def test_a_completion_in_the_same_form(model, path, own):
     assert ("best_of" in body) is own
 
 
+@pytest.mark.parametrize(
+    ("abilities", "path"),
+    [
+        pytest.param(None, "/completions", id="nothing is known of it"),
+        pytest.param(frozenset(("completion", "insert")), "/completions", id="it completes bare text"),
+        pytest.param(frozenset(("completion",)), "/chat/completions", id="it only talks"),
+    ],
+)
+def test_a_completion_by_what_is_known_of_the_model(abilities, path):
+    source = Source("openai.completions", {"model": "asked", "prompt": "hi"})
+    asked = ChatRequest("asked", prompt=Prompt("hi"), source=source)
+    found = CODEC.encode(asked, target("openai", "own", capabilities=abilities))
+    assert found.http.url.endswith("/v1" + path)
+    assert ("prompt" in json.loads(found.http.body)) is (path == "/completions")
+
+
 def test_a_request_of_another_form_is_built_anew():
     request = evolve(ASK, source=Source("ollama.chat", {"model": "asked", "messages": []}))
     assert encoded(request)[1] == PLAIN
@@ -625,3 +641,24 @@ def test_models_are_listed():
 def test_losses_are_values():
     found = CODEC.encode(evolve(ASK, sampling=Sampling(top_k=1)), target())
     assert found.losses == (Loss("top_k", How.DROPPED),)
+
+
+def test_pictures_among_results_stand_behind_them_all():
+    turns = (
+        Message(Role.USER, (Text("look"),)),
+        Message(Role.ASSISTANT, (ToolCall("a", "see", "{}"), ToolCall("b", "see", "{}"))),
+        Message(Role.TOOL, (ToolResult("a", "see", "first"), Image(data="aGk=", media_type="image/png"))),
+        Message(Role.TOOL, (ToolResult("b", "see", "second"),)),
+        Message(Role.USER, (Text("well?"),)),
+    )
+    _, body, _ = encoded(ChatRequest("gpt-4o", turns))
+    assert [(said["role"], said.get("tool_call_id")) for said in body["messages"]] == [
+        ("user", None),
+        ("assistant", None),
+        ("tool", "a"),
+        ("tool", "b"),
+        ("user", None),
+        ("user", None),
+    ]
+    assert body["messages"][4]["content"][0]["type"] == "image_url"
+    assert body["messages"][5]["content"] == "well?"

@@ -219,5 +219,7 @@ def test_a_request_in_the_same_form_goes_out_as_it_came(found):
     )
     encoded = CODEC.encode(request, target("openai", "gpt-5"))
     assert encoded.http.url == "https://api.example/v1/responses"
-    assert json.loads(encoded.http.body) == {**found.request, "model": "gpt-5"}
+    # What is not stored must come back with its seal, asked for or not.
+    include = {"include": ["reasoning.encrypted_content"]} if found.request.get("store") is False else {}
+    assert json.loads(encoded.http.body) == {**include, **found.request, "model": "gpt-5"}
     assert encoded.losses == ()

@@ -717,3 +717,39 @@ def test_where_deployments_have_names_they_are_asked_at_the_newer_surface(versio
     http = AZURE.encode(ASK, Target(provider, ModelFacts("gpt-5-codex"))).http
     assert http.url == "https://r.openai.azure.com/openai/v1/responses"
     assert json.loads(http.body) == {**PLAIN, "model": "coder"}
+
+
+LOST_THOUGHT = {"type": "reasoning", "id": "rs_1", "summary": []}
+KEPT_THOUGHT = {**LOST_THOUGHT, "encrypted_content": "gAAAA"}
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "expected", "losses"),
+    [
+        pytest.param("gpt-5", {"store": False}, {"include": ENCRYPTED}, {}, id="thinking comes sealed"),
+        pytest.param("gpt-4o", {"store": False}, {}, {}, id="but not of a model that does not think"),
+        pytest.param("gpt-5", {}, {}, {}, id="nor where it is stored"),
+        pytest.param(
+            "gpt-5",
+            {"store": False, "include": [*ENCRYPTED, "web_search_call.results"]},
+            {},
+            {},
+            id="what was asked for stays in its order",
+        ),
+        pytest.param(
+            "gpt-4o",
+            {
+                "store": False,
+                "input": [KEPT_THOUGHT, LOST_THOUGHT, {**KEPT_THOUGHT, "encrypted_content": "a.b"}],
+            },
+            {"input": [KEPT_THOUGHT]},
+            {"messages.thinking": How.DROPPED},
+            id="thinking that is known nowhere is left out",
+        ),
+    ],
+)
+def test_a_body_of_this_form_is_made_fit_for_where_nothing_is_stored(model, body, expected, losses):
+    request = evolve(ASK, source=Source("openai.responses", {"input": "hi", **body}))
+    _, sent, lost = encoded(request, model)
+    assert sent == {"input": "hi", **body, "model": model, **expected}
+    assert lost == losses

@@ -235,6 +235,7 @@ def test_a_document_that_breaks_off_cannot_be_read(found):
 
 ROUTES = {
     "openai.chat": "/v1/chat/completions",
+    "openai.completions": "/v1/completions",
     "openai.embeddings": "/v1/embeddings",
     "ollama.chat": "/api/chat",
     "ollama.generate": "/api/generate",
