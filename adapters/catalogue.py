@@ -3,6 +3,7 @@
 `data/models.json` is made by `scripts/make_models.py` and holds, by provider kind and name, what public catalogues know.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from pipeline.values.targets import ModelFacts, Price
 
 FILE = Path(__file__).resolve().parent.parent / "data" / "models.json"
 
+# Vendors all of whose chat models take tools, and how these are named.
+TOOL_KINDS = frozenset({"openai", "azure", "anthropic", "google"})
+CHAT_NAME = re.compile(r"(?:models/)?(?:chat)?(?:gpt-\d|o\d|claude|gemini)", re.IGNORECASE)
 # What runs on an own machine is another build of a model, and who asks for it there wants it there.
 AT_HOME = frozenset({"ollama"})
 # Where an account's names are made by its owner, the vendor's are no more than a guess.
@@ -51,3 +55,8 @@ def knowledge(equivalence: bool = True, file: Path = FILE) -> Knowledge:
     models = read_catalogue(file)
     shared = frozenset(models) - AT_HOME if equivalence else frozenset[str]()
     return Knowledge(models, shared, shared - NAMED_BY_OWNER)
+
+
+def takes_tools(kind: str, model: str) -> bool:
+    """Whether a model is sure to take tools although nothing is known of it but its vendor and name."""
+    return kind in TOOL_KINDS and CHAT_NAME.match(model) is not None

@@ -14,6 +14,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from adapters.catalogue import takes_tools
 from pipeline.known import NOTHING_KNOWN, Knowledge
 from pipeline.names import Lists, canonical
 from pipeline.serving import all_facts, completed, resolve_facts, who_serves
@@ -36,9 +37,6 @@ CAPABILITIES: tuple[Capability, ...] = (
     "image",
     "audio",
 )
-# Vendors all of whose chat models take tools, and how these are named.
-TOOL_KINDS = frozenset({"openai", "azure", "anthropic", "google"})
-CHAT_NAME = re.compile(r"(?:models/)?(?:chat)?(?:gpt-\d|o\d|claude|gemini)", re.IGNORECASE)
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 PARAMETERS = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMBT])", re.IGNORECASE)
@@ -116,7 +114,7 @@ def _surely(target: Target) -> frozenset[Capability]:
     """What a model can do of which nobody stated anything."""
     if "embed" in target.model.lower():
         return frozenset({"embedding"})
-    if target.provider.kind in TOOL_KINDS and CHAT_NAME.match(target.model):
+    if takes_tools(target.provider.kind, target.model):
         return frozenset({"completion", "tools"})
     return frozenset({"completion"})
 

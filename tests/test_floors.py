@@ -9,6 +9,7 @@ is knowing too. Some libraries have rooms of their own, so that what they bring 
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -179,3 +180,32 @@ def test_a_broken_floor_is_seen(path, source):
 )
 def test_what_the_floors_allow_is_let_through(path, source):
     assert violations(path, source) == []
+
+
+# Who may know a vendor by its name: its codec and its fake, the languages clients speak with the routes of these, configuration,
+# and the catalogue.
+KNOWS_VENDORS = ("adapters/providers/", "adapters/simulator/", "adapters/dialects/", "adapters/errors.py", "adapters/admin.py", "adapters/catalogue.py", "pipeline/config/", "pipeline/identity.py")  # fmt: skip
+VENDOR = re.compile(r"anthropic|claude|gemini|google|openrouter|azure|bedrock", re.IGNORECASE)
+
+
+def words(source: str) -> Iterator[tuple[int, str]]:
+    """Line and text of what a source says outside of its docstrings: names and constants."""
+    tree = ast.parse(source)
+    told = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+            yield node.lineno, node.value
+        elif isinstance(node, ast.Name):
+            yield node.lineno, node.id
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if not path.startswith(KNOWS_VENDORS)])
+def test_no_vendor_is_known_by_name_elsewhere(path):
+    source = (ROOT / path).read_text(encoding="utf-8")
+    assert [found for found in words(source) if VENDOR.search(found[1]) and len(found[1]) < 60] == []
