@@ -62,7 +62,7 @@ coverage: $(VENV)/.dev ## run the tests and show which branches none of them tak
 # Keeps the versions the locks already name, where they still fit; `make lock ARGS=--upgrade` takes the newest.
 # uv is only this target's tool. It resolves for all systems and Pythons at once, and writes no index into the locks.
 COMPILE = "$$tmp/bin/uv" pip compile pyproject.toml --quiet --universal --python-version 3.11 --only-binary :all: \
-	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" $(ARGS)
+	--generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" $(ARGS)
 lock:            ## write requirements.lock and requirements-dev.lock anew from pyproject.toml
 	@echo "Resolving versions and hashes"
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && $(call make_venv,"$$tmp") && \
