@@ -209,7 +209,7 @@ static bool put_next(struct conn *c) {
     } else if (!c->headed) {
         put_head(c);
         c->headed = true;
-        c->due_ms = now_us() / 1000 + c->every_ms;
+        c->due_ms = (now_us() + 999) / 1000 + c->every_ms; /* never early: the load measures from its own side */
     } else if (c->left == 0) {
         put_end(c);
         c->replying = false;

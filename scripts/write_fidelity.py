@@ -1,13 +1,11 @@
-"""Writes docs/fidelity.md from what the codecs do: `python scripts/write_fidelity.py`."""
+"""Writes docs/fidelity.md from what the codecs do: `python -m scripts.write_fidelity`, from the root of the project."""
 
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from adapters.providers import CODECS
+from adapters.providers.fidelity import page
 
-from adapters.providers import CODECS  # noqa: E402 - found by the line above
-from adapters.providers.fidelity import page  # noqa: E402
+FILE = Path(__file__).resolve().parent.parent / "docs" / "fidelity.md"
 
 if __name__ == "__main__":
-    (ROOT / "docs" / "fidelity.md").write_text(page(CODECS), encoding="utf-8")
+    FILE.write_text(page(CODECS), encoding="utf-8")

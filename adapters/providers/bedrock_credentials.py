@@ -29,7 +29,7 @@ def credential(provider: Provider) -> Secret | Fetch:
 def session() -> Any:
     """A walk through the chain, not begun."""
     # Late, because it takes half a second, and most houses have no account at AWS.
-    from botocore.session import get_session  # type: ignore[import-untyped]
+    from botocore.session import get_session
 
     return get_session()
 

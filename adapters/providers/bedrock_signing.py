@@ -51,9 +51,9 @@ def sign(http: HttpRequest, secret: Secret, epoch_s: float) -> HttpRequest:
 def signed(http: HttpRequest, keys: Keys, epoch_s: float) -> HttpRequest:
     """The request with its signature, which covers host, time, token, type and body; other headers may be added later."""
     # Late, because it takes a fifth of a second, and most houses have no account at AWS.
-    from botocore.auth import SigV4Auth  # type: ignore[import-untyped]
-    from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
-    from botocore.credentials import Credentials  # type: ignore[import-untyped]
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
 
     time = datetime.fromtimestamp(epoch_s, UTC).strftime("%Y%m%dT%H%M%SZ")
     dated = {"x-amz-date": time, **({"x-amz-security-token": keys.token} if keys.token else {})}

@@ -414,7 +414,7 @@ HEAD = """# Fidelity
 
 What becomes of each thing a client can ask for, at each kind of provider. The page is computed: every codec was given
 each request, and what it reported and what it would have sent is told here. To write it anew:
-`python scripts/write_fidelity.py`.
+`python -m scripts.write_fidelity`.
 
 What is emulated, approximated or dropped is told with the answer, in `X-Proxy-Lossy`; with `X-Proxy-Strict: true` the
 provider is not asked at all. A client of the provider's own form is not translated: its request goes out as it came.

@@ -21,7 +21,7 @@ MARKED = Feature("a mark", evolve(PLAIN, user="mark"), PLAIN, ("mark",))
 
 
 def test_the_page_is_what_the_codecs_do():
-    assert PAGE.read_text(encoding="utf-8") == page(CODECS), "python scripts/write_fidelity.py writes it anew"
+    assert PAGE.read_text(encoding="utf-8") == page(CODECS), "python -m scripts.write_fidelity writes it anew"
 
 
 def codec(asked, plain=None):
