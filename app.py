@@ -30,7 +30,7 @@ from adapters.asgi import App, Receive, Scope, Send
 from adapters.banner import Opening, banner
 from adapters.catalogue import knowledge
 from adapters.credentials import Credentials
-from adapters.dialects import DIALECTS
+from adapters.dialects import dialect_at
 from adapters.edge import Edge, data_plane
 from adapters.guard import Guard, guarded, is_loopback, origins_pattern
 from adapters.health import condition
@@ -183,11 +183,11 @@ def assembled(config: Config) -> Assembled:
         started=time.monotonic(),
         version=VERSION,
         environment=config.server.environment,
-        data_paths=frozenset(DIALECTS),
+        calls_models=lambda path: dialect_at(path) is not None,
         max_body_bytes=config.server.max_body_bytes,
     )
     edge = Edge(
-        dialects=DIALECTS,
+        dialect_at=dialect_at,
         services=services,
         providers=frozenset(env.providers),
         lifecycle=lifecycle,

@@ -118,7 +118,7 @@ def refused(house: House, error: HTTPException) -> Response:
     """What Quart itself refuses, in our forms."""
     status = error.code or 500
     allowed = list(error.valid_methods or ()) if isinstance(error, MethodNotAllowed) else []
-    if status == 404 and request.path in house.data_paths:
+    if status == 404 and house.calls_models(request.path):
         status, allowed = 405, POST
     if status in PLAIN and not is_openai(request.path):
         answer = Response(PLAIN[status], status, content_type=TEXT)

@@ -41,10 +41,11 @@ LOSS_MARK = {How.DROPPED: "", How.APPROXIMATED: "~", How.EMULATED: "~"}
 class Edge:
     """What the data plane needs of the house.
 
-    `services` by operation; `providers`: the names a client may prefer; `instance`: our own mark in the hop header.
+    `dialect_at(path)`: the client language spoken there, if any. `services` by operation; `providers`: the names a
+    client may prefer; `instance`: our own mark in the hop header.
     """
 
-    dialects: Mapping[str, Dialect]
+    dialect_at: Callable[[str], Dialect | None]
     services: Mapping[str, Service]
     providers: frozenset[str]
     lifecycle: Lifecycle
@@ -61,7 +62,7 @@ def data_plane(edge: Edge, rest: App) -> App:
     """The ASGI function that answers model calls itself and gives all else to `rest`."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        dialect = edge.dialects.get(scope["path"]) if scope["method"] == "POST" else None
+        dialect = edge.dialect_at(scope["path"]) if scope["method"] == "POST" else None
         if dialect is None:
             await rest(scope, receive, send)
         else:
@@ -106,7 +107,9 @@ async def asked(
         await responder.refuse(body, close=True)
         return None
     try:
-        exchange = read_exchange(edge, dialect, HttpRequest("POST", scope["path"], headers, body), responder)
+        exchange = read_exchange(
+            edge, dialect, HttpRequest("POST", path_and_query(scope), headers, body), responder
+        )
     except Exception:
         log.exception("reading a request failed", extra={"request_id": responder.id})
         exchange = UNREAD
@@ -114,6 +117,12 @@ async def asked(
         await responder.refuse(exchange)
         return None
     return exchange
+
+
+def path_and_query(scope: Scope) -> str:
+    """Path and query of a request."""
+    query = scope.get("query_string")
+    return f"{scope['path']}?{query.decode('latin-1')}" if query else str(scope["path"])
 
 
 async def run(

@@ -1,6 +1,8 @@
 """What the control plane knows of the house: one value, filled where everything is put together."""
 
-from attrs import field, frozen
+from collections.abc import Callable
+
+from attrs import frozen
 
 from adapters.ledger import Ledger
 from adapters.lifecycle import Lifecycle
@@ -10,11 +12,17 @@ from pipeline.ports import Env
 DEFAULT_BODY_BYTES = 32 * 1024 * 1024
 
 
+def nowhere(path: str) -> bool:
+    """Where no model is called."""
+    return False
+
+
 @frozen
 class House:
     """`started`: when the house began, by `time.monotonic`. `environment`: `production`, `development` ...
 
-    `version` is our own. `data_paths`: the routes of the data plane; with another method than POST they come to us.
+    `version` is our own. `calls_models(path)`: whether models are called there, by the data plane; with another method than
+    POST such a path comes to us.
     """
 
     env: Env
@@ -23,7 +31,7 @@ class House:
     started: float
     version: str
     environment: str = "development"
-    data_paths: frozenset[str] = field(factory=frozenset)
+    calls_models: Callable[[str], bool] = nowhere
     max_body_bytes: int = DEFAULT_BODY_BYTES
 
     def catalogue(self) -> Catalogue:

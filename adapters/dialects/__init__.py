@@ -1,5 +1,6 @@
 """The languages clients speak, by the path of the route on which each is spoken."""
 
+import re
 from collections.abc import Mapping
 
 from adapters.dialects import (
@@ -25,3 +26,11 @@ DIALECTS: Mapping[str, Dialect] = {
     "/v1/messages": anthropic_chat.DIALECT,
     "/v1/responses": openai_responses.DIALECT,
 }
+
+# Routes whose path names the model.
+PATTERNS: tuple[tuple[re.Pattern[str], Dialect], ...] = ()
+
+
+def dialect_at(path: str) -> Dialect | None:
+    """The language in which models are called at `path`; None where they are not."""
+    return DIALECTS.get(path) or next((dialect for form, dialect in PATTERNS if form.fullmatch(path)), None)

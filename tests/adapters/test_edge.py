@@ -8,7 +8,7 @@ import trio
 from attrs import define, field
 
 from adapters.asgi import ON_LEAVE, REQUEST_ID
-from adapters.dialects import DIALECTS
+from adapters.dialects import dialect_at
 from adapters.edge import Edge, data_plane, wishes
 from adapters.guard import HOP
 from adapters.lifecycle import Lifecycle
@@ -89,7 +89,7 @@ class Plane:
         stages = build_stages({name: entry.options() for name, entry in CATALOG.items()}, CATALOG, env)
         service = compose(tuple(CATALOG), stages, CATALOG)
         edge = Edge(
-            dialects=DIALECTS,
+            dialect_at=dialect_at,
             services=dict.fromkeys(("chat", "embed", "load"), service),
             providers=frozenset(env.providers),
             lifecycle=self.lifecycle,
