@@ -23,6 +23,8 @@ CHAT_NAME = re.compile(r"(?:models/)?(?:chat)?(?:gpt-\d|o\d|claude|gemini)", re.
 AT_HOME = frozenset({"ollama"})
 # Where an account's names are made by its owner, the vendor's are no more than a guess.
 NAMED_BY_OWNER = frozenset({"azure"})
+# How dear their models are as a rule, for those whose price nobody tells.
+CHEAPEST_FIRST = ("ollama", "openrouter", "google", "anthropic", "openai", "azure", "aws_bedrock")
 
 
 def read_catalogue(file: Path = FILE) -> Mapping[str, Mapping[str, ModelFacts]]:
@@ -54,7 +56,7 @@ def knowledge(equivalence: bool = True, file: Path = FILE) -> Knowledge:
     """The catalogue as routing uses it. `equivalence`: whether a model is the same under its other names."""
     models = read_catalogue(file)
     shared = frozenset(models) - AT_HOME if equivalence else frozenset[str]()
-    return Knowledge(models, shared, shared - NAMED_BY_OWNER)
+    return Knowledge(models, shared, shared - NAMED_BY_OWNER, CHEAPEST_FIRST)
 
 
 def takes_tools(kind: str, model: str) -> bool:

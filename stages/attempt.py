@@ -6,19 +6,25 @@ the reply goes from phase to phase.
 """
 
 import math
+from collections.abc import Iterator
+from typing import Protocol
 
 import trio
 from attrs import define, evolve, field
 
 from pipeline.ports import Codec, Encoded, Env, Reply
 from pipeline.protocol import Wire
-from pipeline.values.events import Batch, Event, Failed, Finished, Started, joined
+from pipeline.state.eligibility import Eligible, eligibility
+from pipeline.values.events import Batch, Event, Failed, Finished, Started, Usage, UsageSeen, joined
 from pipeline.values.exchange import Candidate, Exchange, How, Losses
 from pipeline.values.facts import AttemptEnded, AttemptStarted, Connected, FirstToken
 from pipeline.values.http import HttpRequest
 from pipeline.values.messages import ChatRequest, EmbedRequest
 from pipeline.values.problems import Kind, Problem
-from stages.moves import CallOptions
+from pipeline.values.sizes import input_tokens
+from pipeline.values.targets import Target
+from stages.costs import cost_of, input_cost
+from stages.moves import CallOptions, Start
 
 # A refusal's body is read this far to be classified.
 REFUSAL_BYTES = 64 * 1024
@@ -27,22 +33,43 @@ DEADLINE_STEP_S = 0.5
 FEW_EVENTS = 16
 
 
+class Contest(Protocol):
+    """Attempts of one exchange that run at once."""
+
+    def won_by(self, attempt: "Attempt") -> bool:
+        """Whether `attempt`, whose first content is here, is the first to have any. The others are over then."""
+        ...
+
+
 @define(eq=False)
 class Attempt:
-    """One try. `problem`: why it failed; `called`: whether the upstream was asked; `committed`: the client has content."""
+    """One try. `problem`: why it failed; `called`: whether the upstream was asked; `committed`: the client has content.
 
-    number: int
+    `numbers` gives each attempt of the exchange that is called its number. `contest`: where another may run beside it.
+    """
+
+    start: Start
     exchange: Exchange
-    candidate: Candidate
+    numbers: Iterator[int]
     options: CallOptions
     env: Env
     wire: Wire
+    contest: "Contest | None" = None
+    hedge: bool = False
+    number: int = field(default=0, init=False)
+    waited: bool = field(default=False, init=False)
     problem: Problem | None = field(default=None, init=False)
     called: bool = field(default=False, init=False)
     committed: bool = field(default=False, init=False)
     _encoded: Encoded | None = field(default=None, init=False)
     _ended: bool = field(default=False, init=False)
     _started: float = field(default=0.0, init=False)
+    _usage: Usage | None = field(default=None, init=False)
+
+    @property
+    def candidate(self) -> Candidate:
+        """Whom it asks."""
+        return self.start.candidate
 
     async def run(self) -> None:
         """Make the attempt; afterwards the fields say what became of it."""
@@ -53,6 +80,7 @@ class Attempt:
             return
         patience_s = min(self.options.permit_timeout, max(0.0, self.exchange.deadline - self.env.now()))
         async with self.env.gates[provider.name].hold(patience_s) as waited:
+            self.waited = bool(waited)
             if isinstance(waited, Problem):
                 self._fail(Problem(Kind.LOCAL_LIMIT, waited.detail, retry_after=waited.retry_after))
                 return
@@ -85,9 +113,13 @@ class Attempt:
     async def _call(self, codec: Codec) -> None:
         target, request = self.candidate.target, self._request
         assert self._encoded is not None
+        if self.options.last_resort != "ignore_breakers" and (closed := self._closed_meanwhile()):
+            self._fail(closed)
+            return
         self.called = True
+        self.number = next(self.numbers)
         self._started = self.env.now()
-        self.wire.tell(AttemptStarted(self.number, target.name, self._started, self._encoded.losses))
+        self.wire.tell(self._beginning(target, self._encoded.losses))
         transport = self.env.transports[target.provider.name]
         try:
             head_s = self.options.headers_timeout if request.stream else target.provider.timeout_s
@@ -136,7 +168,8 @@ class Attempt:
             if not self.committed:
                 held.append(self._named(batch))
                 if batch.content:
-                    self._commit()
+                    if not self._commit():
+                        return
                     batch = joined(held)
                 elif ended:
                     return
@@ -172,6 +205,9 @@ class Attempt:
     def _end_of(self, batch: Batch) -> bool:
         """Whether the reply has ended with this batch; fixes the verdict."""
         last = batch.events[-1] if batch.events else None
+        self._usage = next(
+            (event.usage for event in batch.events[-2:] if isinstance(event, UsageSeen)), self._usage
+        )
         if isinstance(last, Failed):
             self._fail(last.problem if self.committed or batch.content else _unbegun(last.problem))
         self._ended = isinstance(last, Failed | Finished)
@@ -184,10 +220,39 @@ class Attempt:
         if batch.events or batch.verbatim:
             await self.wire.emit(batch)
 
-    def _commit(self) -> None:
+    def _closed_meanwhile(self) -> Problem | None:
+        """Why it may not be made any more: while it waited for its permit, others found the target failing."""
+        if not self.waited:
+            return None
+        found = eligibility(self.candidate.target, self.env.snapshot(), self.env.now())
+        if isinstance(found, Eligible):
+            return None
+        return Problem(Kind.LOCAL_LIMIT, "the provider began to fail while the request waited for its turn")
+
+    def _beginning(self, target: Target, losses: Losses) -> AttemptStarted:
+        cost = None
+        if self.hedge:
+            cost = input_cost(target, input_tokens(self.exchange.request))
+        return AttemptStarted(
+            self.number,
+            target.name,
+            self._started,
+            losses,
+            self.start.again,
+            self.candidate.turn,
+            self.exchange.client_retry,
+            self.hedge,
+            cost,
+        )
+
+    def _commit(self) -> bool:
+        """The first content is here. False: another attempt was faster, and this one is over."""
+        if self.contest is not None and not self.contest.won_by(self):
+            return False
         now = self.env.now()
         self.committed = True
         self.wire.tell(FirstToken(self.number, self.candidate.target.name, now, now - self._started))
+        return True
 
     def _fail(self, problem: Problem) -> None:
         self.problem = problem.at(self.candidate.target.name)
@@ -222,6 +287,9 @@ class Attempt:
                 verdict=problem.kind if problem else None,
                 cancelled=problem is None and not self._ended,
                 retry_after=problem.retry_after if problem else None,
+                alone=self.start.alone,
+                committed=self.committed,
+                cost=cost_of(self.candidate.target, self._usage),
             )
         )
 

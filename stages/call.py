@@ -1,6 +1,11 @@
 """call: the only stage that asks an upstream. It carries out the moves, one attempt after the other, until one commits."""
 
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
+
 import trio
+from attrs import define, field
 
 from pipeline.ports import Env
 from pipeline.protocol import Service, Stage, Wire
@@ -9,7 +14,11 @@ from pipeline.values.exchange import Candidate, Exchange, Plan
 from pipeline.values.messages import LoadRequest
 from pipeline.wiring import Entry
 from stages.attempt import Attempt
-from stages.moves import CallOptions, GiveUp, Start, Try, next_move
+from stages.hedging import hedge_after, hedge_candidate
+from stages.moves import CallOptions, GiveUp, Start, Try, World, next_move
+
+# Beyond this share of its permits a provider is not asked a second time for what another one does already.
+ROOM_FOR_HEDGES = 0.8
 
 
 async def answer_load(request: LoadRequest, wire: Wire) -> None:
@@ -17,29 +26,115 @@ async def answer_load(request: LoadRequest, wire: Wire) -> None:
     await wire.emit(Batch((Started(request.model), Finished("unload" if request.unload else "load"))))
 
 
-async def carry_out(exchange: Exchange, plan: Plan, wire: Wire, options: CallOptions, env: Env) -> None:
-    """Make attempts until one has given its content to the client or the moves give up."""
+@define(eq=False)
+class Call:
+    """One exchange being carried out. `tries`: what failed so far."""
 
-    def free(candidate: Candidate) -> bool:
-        return env.gates[candidate.target.provider.name].free
+    exchange: Exchange
+    plan: Plan
+    wire: Wire
+    options: CallOptions
+    env: Env
+    tries: tuple[Try, ...] = field(default=(), init=False)
+    numbers: Iterator[int] = field(factory=partial(count, 1), init=False)
 
-    tries: tuple[Try, ...] = ()
-    number = 0
-    while True:
-        left_s = exchange.deadline - env.now()
-        match next_move(plan, tries, options, left_s, free, env.rolls(1)[0]):
-            case GiveUp(problem):
-                await wire.emit(Batch((Failed(problem),)))
+    async def carry_out(self) -> None:
+        """Make attempts until one has given its content to the client or the moves give up."""
+        while True:
+            move = next_move(self.plan, self.tries, self.options, self._world(self._free))
+            if isinstance(move, GiveUp):
+                await self.wire.emit(Batch((Failed(move.problem),)))
                 return
-            case Start(candidate, delay_s):
-                if delay_s:
-                    await trio.sleep(delay_s)
-                attempt = Attempt(number + 1, exchange, candidate, options, env, wire)
-                await attempt.run()
-                number += attempt.called
-                if attempt.committed or attempt.problem is None:
-                    return
-                tries = (*tries, Try(candidate, attempt.problem, attempt.called))
+            if move.delay_s:
+                await trio.sleep(move.delay_s)
+            if await self._made(move):
+                return
+
+    async def _made(self, start: Start) -> bool:
+        """Make the attempt, and another beside it where it is slow. Whether that was the answer."""
+        wait_s = hedge_after(start.candidate, self.plan, self.options, self._world(self._roomy))
+        if wait_s is not None:
+            return await Race(self, start, wait_s).run()
+        attempt = self.attempt(start)
+        await attempt.run()
+        return self.settled(attempt)
+
+    def attempt(self, start: Start, race: "Race | None" = None, hedge: bool = False) -> Attempt:
+        """An attempt of this exchange."""
+        return Attempt(
+            start, self.exchange, self.numbers, self.options, self.env, self.wire, contest=race, hedge=hedge
+        )
+
+    def settled(self, attempt: Attempt) -> bool:
+        """Whether `attempt`, which is over, was the answer; else it is one more try."""
+        if attempt.committed or attempt.problem is None:
+            return True
+        self.tries = (*self.tries, Try(attempt.candidate, attempt.problem, attempt.called))
+        return False
+
+    def rival(self, start: Start) -> Start | None:
+        """The attempt to be made beside a slow one, if any may be."""
+        candidate = hedge_candidate(
+            start.candidate, self.plan, self.exchange, self.options, self._world(self._roomy)
+        )
+        return None if candidate is None else Start(candidate)
+
+    def _world(self, free: Callable[[Candidate], bool]) -> World:
+        env = self.env
+        now = env.now()
+        return World(env.snapshot(), now, self.exchange.deadline - now, free, env.rolls(1)[0])
+
+    def _free(self, candidate: Candidate) -> bool:
+        return self.env.gates[candidate.target.provider.name].free
+
+    def _roomy(self, candidate: Candidate) -> bool:
+        gate = self.env.gates[candidate.target.provider.name]
+        return gate.held < ROOM_FOR_HEDGES * gate.limit
+
+
+@define(eq=False)
+class Race:
+    """Two attempts of one exchange: the second begins where the first is slow, and the first with content wins.
+
+    The loser is cancelled at once, which closes its connection. Its failure is nobody's business but the ledger's.
+    """
+
+    call: Call
+    start: Start
+    wait_s: float
+    scopes: dict[Attempt, trio.CancelScope] = field(factory=dict, init=False)
+    winner: Attempt | None = field(default=None, init=False)
+    decided: trio.Event = field(factory=trio.Event, init=False)
+
+    async def run(self) -> bool:
+        """Run it to its end. Whether there was an answer."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._take_part, self.call.attempt(self.start, self))
+            with trio.move_on_after(self.wait_s):
+                await self.decided.wait()
+            if not self.decided.is_set() and (rival := self.call.rival(self.start)):
+                nursery.start_soon(self._take_part, self.call.attempt(rival, self, hedge=True))
+        return self.winner is not None
+
+    def won_by(self, attempt: Attempt) -> bool:
+        """Whether `attempt` is the first with content. The others are over then."""
+        if self.winner is None:
+            self.winner = attempt
+            self.decided.set()
+            for other, scope in self.scopes.items():
+                if other is not attempt:
+                    scope.cancel()
+        return self.winner is attempt
+
+    async def _take_part(self, attempt: Attempt) -> None:
+        with trio.CancelScope() as scope:
+            self.scopes[attempt] = scope
+            await attempt.run()
+        del self.scopes[attempt]
+        if self.winner is None and not scope.cancelled_caught and self.call.settled(attempt):
+            # A whole answer without any content is one too.
+            self.won_by(attempt)
+        self.decided.set()
 
 
 def build(options: CallOptions, env: Env) -> Stage:
@@ -53,7 +148,7 @@ def build(options: CallOptions, env: Env) -> Stage:
                 assert (
                     exchange.plan is not None
                 )  # the order check holds that a stage before this one gives it
-                await carry_out(exchange, exchange.plan, wire, options, env)
+                await Call(exchange, exchange.plan, wire, options, env).carry_out()
 
         return service
 

@@ -4,32 +4,49 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from attrs import field, frozen
-from attrs.validators import ge, gt
+from attrs.validators import and_, ge, gt, le
 
+from pipeline.state.board import Snapshot
+from pipeline.state.eligibility import Barred, Eligible, eligibility
 from pipeline.values.exchange import Candidate, Plan
 from pipeline.values.problems import Kind, Problem, most_useful
 
-Fallback: TypeAlias = Literal["none", "next_available", "retry_same"]
+Fallback: TypeAlias = Literal["none", "next_available", "retry_same", "best_alternative"]
+LastResort: TypeAlias = Literal["probe_only", "ignore_breakers", "fail_fast"]
 
-# An attempt that has less time than this could only fail.
-LEAST_TIME_S = 1.0
+# An attempt that has less time than this, or than half of what the target needs, could only fail.
+LEAST_TIME_S, LEAST_SHARE = 1.0, 0.5
 SAME_ATTEMPTS = 2
 BACKOFF_BASE_S, BACKOFF_MOST_S = 0.25, 8.0
 HINT_MOST_S = 10.0
+# Where all are closed off, one call a second finds out whether that is still so.
+FORCED_EVERY_S = 1.0
+SOONEST_S, LATEST_S = 1.0, 60.0
 
 
 @frozen
 class CallOptions:
     """`[stage.call]`. Times in seconds.
 
-    `fallback`: what follows a failed attempt: `none`; `next_available`, the next candidate; `retry_same`, the same once
-    more after a pause, then the next. `max_attempts`: upstream calls an exchange may make in all. `headers_timeout`:
-    until a streamed reply's head; `idle_timeout`: silence after the first content; `stream_timeout`: a whole stream;
-    `permit_timeout`: waiting for a provider that is at its own limit.
+    `fallback`: what follows a failed attempt: `none`; `next_available`, the next candidate of the plan; `retry_same`, the
+    same once more after a pause, then the next; `best_alternative`, the first of those left, ordered anew.
+    `max_attempts`: upstream calls an exchange may make in all. `last_resort`: what is done while every candidate is closed
+    off: `probe_only`, one call a second; `ignore_breakers`, all calls; `fail_fast`, none.
+    `hedge`: a second target is asked too where the first is slow: `off`, `p95` (slower than 95 % of its calls of late) or
+    `delay` (after `hedge_after`; 0 asks two at once). `hedge_share`: hedges may be this share of all exchanges of a minute;
+    `hedge_max_cost`: US dollars that the input of one may cost, `hedge_cost_share`: their share of an hour's spend.
+    `headers_timeout`: until a streamed reply's head; `idle_timeout`: silence after the first content; `stream_timeout`: a
+    whole stream; `permit_timeout`: waiting for a provider that is at its own limit.
     """
 
     fallback: Fallback = "next_available"
     max_attempts: int = field(default=3, validator=ge(1))
+    last_resort: LastResort = "probe_only"
+    hedge: Literal["off", "p95", "delay"] = "off"
+    hedge_after: float = field(default=0.5, validator=ge(0))
+    hedge_share: float = field(default=0.02, validator=and_(ge(0), le(1)))
+    hedge_max_cost: float = field(default=0.01, validator=ge(0))
+    hedge_cost_share: float = field(default=0.02, validator=and_(ge(0), le(1)))
     headers_timeout: float = field(default=60.0, validator=gt(0))
     idle_timeout: float = field(default=60.0, validator=gt(0))
     stream_timeout: float = field(default=1800.0, validator=gt(0))
@@ -46,11 +63,30 @@ class Try:
 
 
 @frozen
+class World:
+    """What the moves look at beside the plan. `free`: whether a candidate has a permit to give now.
+
+    `left_s`: what the exchange has left of its time. `roll` in [0, 1) is chance: it spreads pauses and picks.
+    """
+
+    snapshot: Snapshot
+    now: float
+    left_s: float
+    free: Callable[[Candidate], bool]
+    roll: float
+
+
+@frozen
 class Start:
-    """Make an attempt at `candidate` after `delay_s` seconds."""
+    """Make an attempt at `candidate` after `delay_s` seconds. `again`: its provider was asked before.
+
+    `alone`: nobody else could be asked.
+    """
 
     candidate: Candidate
     delay_s: float = 0.0
+    again: bool = False
+    alone: bool = False
 
 
 @frozen
@@ -63,67 +99,135 @@ class GiveUp:
 Move: TypeAlias = Start | GiveUp
 
 
-def next_move(
-    plan: Plan,
-    tries: tuple[Try, ...],
-    options: CallOptions,
-    time_left_s: float,
-    free: Callable[[Candidate], bool],
-    roll: float,
-) -> Move:
-    """What to do after `tries`. `free`: whether a candidate has a permit to give now. `roll` in [0, 1) spreads pauses."""
+def next_move(plan: Plan, tries: tuple[Try, ...], options: CallOptions, world: World) -> Move:
+    """What to do after `tries`."""
     if not tries:
-        return Start(_first_free(plan.candidates, free))
-    called = tuple(attempt for attempt in tries if attempt.called)
+        return _first(plan, options, world)
+    called = tuple([attempt for attempt in tries if attempt.called])
     last = tries[-1]
-    if not last.problem.rule.other and last.problem.rule.same == "no":
-        return GiveUp(last.problem)
-    if options.fallback == "none" or len(called) >= options.max_attempts:
+    if not _worth_another(last, plan) or options.fallback == "none" or len(called) >= options.max_attempts:
         return GiveUp(_verdict(tries))
-    if time_left_s < LEAST_TIME_S:
+    if world.left_s < LEAST_TIME_S:
         return GiveUp(Problem(Kind.DEADLINE, "the request's own time ran out before a provider answered"))
     return (
-        _again(last, called, options, time_left_s, roll)
-        or _other(plan, tries, free)
-        or GiveUp(_verdict(tries))
+        _again(last, called, options, world) or _other(plan, tries, options, world) or GiveUp(_verdict(tries))
     )
 
 
-def _again(
-    last: Try, called: tuple[Try, ...], options: CallOptions, time_left_s: float, roll: float
-) -> Move | None:
+def _first(plan: Plan, options: CallOptions, world: World) -> Move:
+    candidates = _ordered(tuple([one for one in plan.candidates if one.instead_of is None]), plan, world)
+    if len(candidates) == 1 and options.last_resort == "ignore_breakers":
+        return Start(candidates[0], alone=True)
+    return _pick(candidates, world) or _last_resort(candidates, options, world)
+
+
+def _ordered(candidates: tuple[Candidate, ...], plan: Plan, world: World) -> tuple[Candidate, ...]:
+    """The candidates in the strategy's order as things stand now."""
+    return (
+        plan.order(candidates, world.snapshot, world.now, world.roll) if len(candidates) > 1 else candidates
+    )
+
+
+def _pick(
+    candidates: tuple[Candidate, ...], world: World, again: frozenset[str] = frozenset()
+) -> Start | None:
+    """The first that may be asked and has a permit; the first that may be asked where every one is busy."""
+    able = [one for one in candidates if _may_be_asked(one, world)]
+    if not able:
+        return None
+    chosen = next((one for one in able if world.free(one)), able[0])
+    return Start(chosen, again=chosen.target.provider.name in again, alone=len(able) == 1)
+
+
+def _may_be_asked(candidate: Candidate, world: World) -> bool:
+    return isinstance(eligibility(candidate.target, world.snapshot, world.now), Eligible)
+
+
+def _last_resort(candidates: tuple[Candidate, ...], options: CallOptions, world: World) -> Move:
+    """Every candidate is closed off: what still may be done about it."""
+    if options.last_resort == "ignore_breakers":
+        return Start(next((one for one in candidates if world.free(one)), candidates[0]))
+    bars = [(_reopens(one, world), one) for one in candidates]
+    soonest, candidate = min(bars, key=lambda bar: bar[0])
+    last = world.snapshot.target(candidate.target.name).last_used
+    rested = last is None or world.now - last >= FORCED_EVERY_S
+    if options.last_resort == "probe_only" and rested:
+        return Start(candidate, alone=True)
+    wait_s = min(LATEST_S, max(SOONEST_S, soonest - world.now))
+    detail = "every provider of this model is failing or resting just now"
+    return GiveUp(Problem(Kind.NO_TARGET, detail, retry_after=wait_s))
+
+
+def _reopens(candidate: Candidate, world: World) -> float:
+    found = eligibility(candidate.target, world.snapshot, world.now)
+    return found.until if isinstance(found, Barred) else world.now
+
+
+def _worth_another(last: Try, plan: Plan) -> bool:
+    """Whether any further attempt could mend the last failure."""
+    kind, rule = last.problem.kind, last.problem.rule
+    return rule.other or rule.same != "no" or any(one.instead_of is kind for one in plan.candidates)
+
+
+def _again(last: Try, called: tuple[Try, ...], options: CallOptions, world: World) -> Start | None:
     """The same candidate once more, where the strategy and the problem allow it."""
     if options.fallback != "retry_same" or not last.called or last.problem.rule.same == "no":
         return None
-    before = sum(attempt.candidate == last.candidate for attempt in called)
+    before = sum(attempt.candidate.target == last.candidate.target for attempt in called)
     if before >= SAME_ATTEMPTS:
         return None
     hint = last.problem.retry_after
     if hint is None:
-        delay = roll * min(BACKOFF_MOST_S, BACKOFF_BASE_S * 2**before)
+        delay = world.roll * min(BACKOFF_MOST_S, BACKOFF_BASE_S * 2 ** (before - 1))
     else:
-        delay = hint * (1 + 0.1 * roll)
-    if (hint or 0) > HINT_MOST_S or delay + LEAST_TIME_S > time_left_s:
+        delay = hint * (1 + 0.1 * world.roll)
+    if (hint or 0) > HINT_MOST_S or delay + LEAST_TIME_S > world.left_s:
         return None
-    return Start(last.candidate, delay)
-
-
-def _other(plan: Plan, tries: tuple[Try, ...], free: Callable[[Candidate], bool]) -> Move | None:
-    """The next candidate that was not tried yet."""
-    if not tries[-1].problem.rule.other:
+    provider = last.candidate.target.provider.name
+    if not world.snapshot.retries.allows(provider, True, world.now):
         return None
-    tried = [attempt.candidate for attempt in tries]
-    left = tuple(candidate for candidate in plan.candidates if candidate not in tried)
-    return Start(_first_free(left, free)) if left else None
+    return Start(last.candidate, delay, again=True)
 
 
-def _first_free(candidates: tuple[Candidate, ...], free: Callable[[Candidate], bool]) -> Candidate:
-    """The first with a permit to give; the first of all where every one is busy, to be waited for."""
-    for candidate in candidates:
-        if free(candidate):
-            return candidate
-    return candidates[0]
+def _other(plan: Plan, tries: tuple[Try, ...], options: CallOptions, world: World) -> Start | None:
+    """The next candidate that was not tried yet and can be afforded."""
+    left = _left(plan, tries)
+    if options.fallback == "best_alternative":
+        left = _ordered(left, plan, world)
+    called = any(attempt.called for attempt in tries)
+    asked = frozenset(attempt.candidate.target.provider.name for attempt in tries if attempt.called)
+    able = tuple(
+        [
+            one
+            for one in left
+            if _in_time(one, world)
+            and (not called or world.snapshot.retries.allows(*_costs(one, asked), world.now))
+        ]
+    )
+    return _pick(able, world, asked)
+
+
+def _left(plan: Plan, tries: tuple[Try, ...]) -> tuple[Candidate, ...]:
+    """Who may still be asked after the last failure: those that stand in for it by name come first."""
+    kind, other = tries[-1].problem.kind, tries[-1].problem.rule.other
+    tried = {attempt.candidate.target.name for attempt in tries}
+    fresh = [one for one in plan.candidates if one.target.name not in tried]
+    named = [one for one in fresh if one.instead_of is kind]
+    return tuple(named + ([one for one in fresh if one.instead_of is None] if other else []))
+
+
+def _costs(candidate: Candidate, asked: frozenset[str]) -> tuple[str, bool]:
+    """What the retry budget is asked for."""
+    provider = candidate.target.provider.name
+    return provider, provider in asked
+
+
+def _in_time(candidate: Candidate, world: World) -> bool:
+    """Whether there is time enough for what the target usually needs until its first content."""
+    ttft = world.snapshot.target(candidate.target.name).ttft
+    usual_s = 0.0 if ttft.at is None else ttft.read(world.now)
+    return world.left_s >= max(LEAST_TIME_S, LEAST_SHARE * usual_s)
 
 
 def _verdict(tries: tuple[Try, ...]) -> Problem:
-    return most_useful(tuple(attempt.problem for attempt in tries))
+    return most_useful(tuple([attempt.problem for attempt in tries]))

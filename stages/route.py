@@ -5,47 +5,80 @@ The first depends on the name, the providers' lists and the configuration alone,
 """
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from operator import is_not
-from typing import Literal, Protocol
+from typing import Protocol
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
+from pipeline.config import ConfigError, Fault
 from pipeline.known import NOTHING_KNOWN, Knowledge
 from pipeline.names import Lists, everything, rule_of
 from pipeline.ports import Env
 from pipeline.protocol import Stage, before
 from pipeline.serving import Served, who_serves
 from pipeline.state.board import Snapshot
-from pipeline.values.exchange import Exchange, Plan, Preference
+from pipeline.values.exchange import Candidate, Exchange, Plan, Preference
 from pipeline.values.messages import ChatRequest, EmbedRequest, Image, Request
 from pipeline.values.problems import Kind, Problem
+from pipeline.values.sizes import input_tokens
 from pipeline.values.targets import Capability, ModelFacts, ModelRule, Provider, Target
 from pipeline.wiring import Entry
-from stages.ranking import ranked
+from stages.ranking import Ranking
+from stages.strategies import strategy_named
 
 # What a model is made for, and cannot learn.
 SORTS = frozenset({"completion", "embedding", "insert"})
 
+# How many times longer than a model's context a request must seem before it is not even tried: estimates are rough.
+SURELY = 2
+
 MOST_NAMES = 1024
 LONGEST_NAME = 256
+
+
+def strategy_name(instance: object, attribute: object, value: str) -> None:
+    """Raises ValueError where `value` names no strategy."""
+    strategy_named(value)
 
 
 @frozen
 class RouteOptions:
     """`[stage.route]`.
 
-    `strategy` orders those who can serve: `capability_based` (those known to fit, then priority) or `priority`.
+    `strategy` orders those who can serve: one of `stages.strategies.STRATEGIES`, or an own one, `package.module:NAME`.
     `load_balancing`: false asks the first alone; the others are not even a fallback.
     """
 
-    strategy: Literal["capability_based", "priority"] = "capability_based"
+    strategy: str = field(default="capability_based", validator=strategy_name)
     load_balancing: bool = True
 
 
-class Serving(Protocol):
-    """What knows who serves a name."""
+@frozen
+class Group:
+    """Who serves one model. `instead_of`: it stands in for the one asked for, after a failure of this kind alone."""
 
-    def serving(self, name: str, snapshot: Snapshot) -> tuple[Served, ...]:
+    served: Served
+    instead_of: Kind | None = None
+
+
+@frozen
+class Found:
+    """What is known of an asked name: the groups in order, the model's own first, and the strategy of its own, if any."""
+
+    groups: tuple[Group, ...]
+    strategy: str | None = None
+
+
+class Serving(Protocol):
+    """What knows who serves a name. `cheapest_first`: the kinds of providers by how dear they usually are."""
+
+    @property
+    def cheapest_first(self) -> tuple[str, ...]:
+        """The kinds, cheapest first."""
+        ...
+
+    def serving(self, name: str, snapshot: Snapshot) -> Found:
         """Who serves `name`, then who serves each model that stands in for it; no target twice."""
         ...
 
@@ -60,20 +93,35 @@ class House:
     allowed: Callable[..., bool] = everything
     known: Knowledge = NOTHING_KNOWN
 
-    def serving(self, name: str, snapshot: Snapshot) -> tuple[Served, ...]:
+    @property
+    def cheapest_first(self) -> tuple[str, ...]:
+        """The kinds of providers, cheapest first."""
+        return self.known.cheapest_first
+
+    def serving(self, name: str, snapshot: Snapshot) -> Found:
         """Who serves `name`, then who serves each model that stands in for it; no target twice."""
         lists: Lists = {provider: snapshot.provider(provider).models for provider in self.providers}
         rule = rule_of(name, self.models)
         known: set[Target] = set()
         groups = []
-        for asked in (name, *(rule.fallback if rule else ())):
+        for asked, instead_of in ((name, None), *(stand_ins(rule) if rule else ())):
             served = who_serves(
                 asked, self.providers, lists, self.models, self.patterns, self.allowed, self.known
             )
             new = tuple(target for target in dict.fromkeys(served.targets) if target not in known)
             known.update(new)
-            groups.append(Served(new, served.why))
-        return tuple(groups)
+            groups.append(Group(Served(new, served.why), instead_of))
+        return Found(tuple(groups), rule.strategy if rule else None)
+
+
+def stand_ins(rule: ModelRule) -> tuple[tuple[str, Kind | None], ...]:
+    """The models that stand in, each with the kind of failure after which alone it does."""
+    lists: tuple[tuple[tuple[str, ...], Kind | None], ...] = (
+        (rule.fallback, None),
+        (rule.longer_fallback, Kind.CONTEXT_LENGTH),
+        (rule.policy_fallback, Kind.POLICY),
+    )
+    return tuple((name, kind) for names, kind in lists for name in names)
 
 
 @define(eq=False)
@@ -82,9 +130,14 @@ class Memory:
 
     house: House
     _lists: list[tuple[ModelFacts, ...] | None] = field(factory=list, init=False)
-    _found: dict[str, tuple[Served, ...]] = field(factory=dict, init=False)
+    _found: dict[str, Found] = field(factory=dict, init=False)
 
-    def serving(self, name: str, snapshot: Snapshot) -> tuple[Served, ...]:
+    @property
+    def cheapest_first(self) -> tuple[str, ...]:
+        """The kinds of providers, cheapest first."""
+        return self.house.cheapest_first
+
+    def serving(self, name: str, snapshot: Snapshot) -> Found:
         """What the house says."""
         lists = [snapshot.provider(provider).models for provider in self.house.providers]
         # Another list is another object; to compare what is in them would take longer than to ask the house.
@@ -97,7 +150,7 @@ class Memory:
             self._keep(name, found)
         return found
 
-    def _keep(self, name: str, found: tuple[Served, ...]) -> None:
+    def _keep(self, name: str, found: Found) -> None:
         # Clients choose the names, so there may be any number of them, of any length.
         if len(name) > LONGEST_NAME:
             return
@@ -153,25 +206,67 @@ def surely_lacking(target: Target, needs: tuple[Capability, ...]) -> Capability 
 
 
 def plan_for(
-    exchange: Exchange, snapshot: Snapshot, now: float, options: RouteOptions, house: Serving
+    exchange: Exchange, snapshot: Snapshot, now: float, roll: float, options: RouteOptions, house: Serving
 ) -> Exchange | Problem:
     """The exchange with its plan, or why nobody can serve it."""
     request, preference = exchange.request, exchange.preference
-    served, *others = house.serving(request.model, snapshot)
-    targets = _preferred(served.targets, preference)
-    if not targets:
-        return _nobody(request.model, served, preference)
-    needs = needs_of(request)
-    able = _able(targets, needs)
+    found = house.serving(request.model, snapshot)
+    own = found.groups[0].served
+    if not _preferred(own.targets, preference):
+        return _nobody(request.model, own, preference)
+    sized = Sized(request)
+    candidates = tuple(
+        Candidate(target, 0.0, group.served.why, number, group.instead_of)
+        for number, group in enumerate(found.groups)
+        for target in _fitting(_preferred(group.served.targets, preference), sized)
+    )
+    if not candidates or candidates[0].group != 0:
+        problem = _unfit(_preferred(own.targets, preference), sized)
+        candidates = tuple(
+            evolve(candidate, instead_of=None)
+            for candidate in candidates
+            if candidate.instead_of is problem.kind is Kind.CONTEXT_LENGTH
+        )
+        if not candidates:
+            return problem
+    strategy = exchange.strategy or found.strategy or options.strategy
+    ranking = Ranking(strategy_named(strategy), request, preference, house.cheapest_first)
+    ordered = ranking(candidates, snapshot, now, roll)
+    kept = ordered if options.load_balancing else ordered[:1]
+    return exchange.planned(Plan(kept, f"{strategy} ({own.why})", ranking))
+
+
+class Sized:
+    """A request with what is reckoned of it once, and only if it is asked."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.needs = needs_of(request)
+
+    @cached_property
+    def tokens(self) -> int:
+        """Its tokens, by estimate."""
+        return input_tokens(self.request)
+
+    def surely_exceeds(self, limit: int | None) -> bool:
+        """Whether it is longer than `limit` tokens by so much that the estimate cannot be wrong."""
+        return limit is not None and self.tokens > SURELY * limit
+
+
+def _fitting(targets: tuple[Target, ...], sized: Sized) -> tuple[Target, ...]:
+    able = _able(targets, sized.needs)
+    return tuple([target for target in able if not sized.surely_exceeds(target.facts.context_length)])
+
+
+def _unfit(targets: tuple[Target, ...], sized: Sized) -> Problem:
+    """Why none of `targets` can take the request."""
+    able = _able(targets, sized.needs)
     if not able:
         first = targets[0]
-        return Problem(Kind.UNSUPPORTED, subject=surely_lacking(first, needs), target=first.name)
-    candidates = ranked(able, snapshot, options.strategy, preference, now)
-    for other in others:
-        able = _able(_preferred(other.targets, preference), needs)
-        candidates += ranked(able, snapshot, options.strategy, preference, now)
-    kept = candidates if options.load_balancing else candidates[:1]
-    return exchange.planned(Plan(kept, f"{options.strategy} ({served.why})"))
+        return Problem(Kind.UNSUPPORTED, subject=surely_lacking(first, sized.needs), target=first.name)
+    longest = max(target.facts.context_length or 0 for target in able)
+    detail = f"the request is about {sized.tokens} tokens long, and the model takes {longest}"
+    return Problem(Kind.CONTEXT_LENGTH, detail, target=able[0].name)
 
 
 def _preferred(targets: tuple[Target, ...], preference: Preference) -> tuple[Target, ...]:
@@ -198,14 +293,23 @@ def _nobody(model: str, served: Served, preference: Preference) -> Problem:
 
 
 def build(options: RouteOptions, env: Env) -> Stage:
-    """The stage."""
+    """The stage. Raises ConfigError where a model's own strategy is none."""
+    for name, rule in env.models.items():
+        _check_strategy(name, rule)
     patterns = {kind: codec.patterns for kind, codec in env.codecs.items()}
     memory = Memory(House(env.providers, env.models, patterns, env.allowed, env.known))
 
     def move(exchange: Exchange) -> Exchange | Problem:
-        return plan_for(exchange, env.snapshot(), env.now(), options, memory)
+        return plan_for(exchange, env.snapshot(), env.now(), env.rolls(1)[0], options, memory)
 
     return before("route", move)
+
+
+def _check_strategy(name: str, rule: ModelRule) -> None:
+    try:
+        strategy_named(rule.strategy or "priority")
+    except ValueError as error:
+        raise ConfigError([Fault("proxy.toml", f"models.{name}.strategy", str(error))]) from error
 
 
 ENTRY = Entry(build, RouteOptions, side="request", gives=("plan",))

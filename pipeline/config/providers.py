@@ -7,7 +7,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
-from attrs.validators import ge, gt, optional
+from attrs.validators import and_, ge, gt, le, optional
 
 from pipeline.config.faults import Path, meant
 from pipeline.config.layers import Layers
@@ -35,6 +35,7 @@ class ProviderTable:
     base_url: str | None = None
     priority: int | None = field(default=None, validator=optional(ge(0)))
     timeout: float = field(default=300.0, validator=gt(0))
+    weight: float = field(default=1.0, validator=and_(gt(0), le(1000)))
     max_concurrent_requests: int = field(default=100, validator=ge(1))
     transport: Literal["http", "httpx"] = "http"
     proxy: str | None = None
@@ -314,6 +315,7 @@ def _made(account: Account, keys: Mapping[str, Secret], base_url: str, layers: L
         secret=secret,
         timeout_s=table.timeout,
         priority=account.vendor.priority if table.priority is None else table.priority,
+        weight=table.weight,
         max_concurrent=table.max_concurrent_requests,
         transport=table.transport,
         proxy=_way_out(account, base_url, layers),

@@ -69,6 +69,9 @@ class ModelTable:
 
     targets: tuple[str, ...] = ()
     fallback: tuple[str, ...] = ()
+    longer_fallback: tuple[str, ...] = ()
+    policy_fallback: tuple[str, ...] = ()
+    strategy: str | None = None
     capabilities: frozenset[Capability] | None = None
     context_length: int | None = field(default=None, validator=optional(ge(1)))
     embedding_length: int | None = field(default=None, validator=optional(ge(1)))
@@ -274,9 +277,10 @@ def _models(layers: Layers, providers: tuple[Provider, ...], demo: bool) -> dict
             continue
         for index, target in enumerate(table.targets):
             _check_target(layers, ("models", name, "targets", index), target, used)
-        for index, other in enumerate(table.fallback):
-            if not other or other == name:
-                layers.fault(("models", name, "fallback", index), "must be the name of another model")
+        for field_name in ("fallback", "longer_fallback", "policy_fallback"):
+            for index, other in enumerate(getattr(table, field_name)):
+                if not other or other == name:
+                    layers.fault(("models", name, field_name, index), "must be the name of another model")
         price = None if table.price is None else Price(**attrs.asdict(table.price))
         found[name] = ModelRule(**{**attrs.asdict(table, recurse=False), "price": price})
     return found

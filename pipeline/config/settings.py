@@ -98,9 +98,18 @@ def effective(config: Config) -> dict[str, Any]:
         },
         "stage": {name: _given(_plain(options)) for name, options in config.options.items()},
         "providers": {provider.name: _provider(provider) for provider in config.providers},
-        "models": {name: _given(_plain(rule)) for name, rule in config.models.items()},
+        "models": {name: _rule(rule) for name, rule in config.models.items()},
         "fidelity": {"strict": config.fidelity_strict},
         "ollama": {"allow_management": config.management},
+    }
+
+
+def _rule(rule: ModelRule) -> dict[str, Any]:
+    """A rule as it would be written: lists that nobody filled are left out."""
+    return {
+        name: value
+        for name, value in _given(_plain(rule)).items()
+        if value or name not in ("longer_fallback", "policy_fallback")
     }
 
 
@@ -119,6 +128,7 @@ def _provider(provider: Provider) -> dict[str, Any]:
         "base_url": provider.base_url,
         "api_key": provider.secret.masked,
         "priority": provider.priority,
+        "weight": provider.weight,
         "timeout": provider.timeout_s,
         "max_concurrent_requests": provider.max_concurrent,
         "transport": provider.transport,

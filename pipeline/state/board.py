@@ -13,6 +13,8 @@ from attrs import define, field, frozen
 from pipeline.state.breaker import DEFAULTS, Breaker, BreakerOptions, Verdict
 from pipeline.state.cooldown import ACCOUNT, LONGEST_HINT_S, Rest
 from pipeline.state.ewma import Ewma
+from pipeline.state.hedge_budget import HedgeBudget
+from pipeline.state.histogram import Histogram
 from pipeline.state.retry_budget import RetryBudget
 from pipeline.values.facts import (
     Admitted,
@@ -52,6 +54,8 @@ class TargetState:
 
     `latency`: whole attempts that went well; `ttft`: until the first content. `failed` counts attempts that ended in a
     problem, whosever fault. `cooled_until`: the upstream wants to be left alone until then, the `cool_downs`-th time.
+    `turn`: when it is its turn again, where several are asked in turn: lowest first.
+    `first_tokens`: all times until the first content.
     """
 
     in_flight: int = 0
@@ -66,6 +70,8 @@ class TargetState:
     cooled_until: float = 0.0
     cool_downs: int = 0
     quota: QuotaSeen | None = None
+    turn: float = 0.0
+    first_tokens: Histogram = field(factory=Histogram)
 
 
 @frozen
@@ -102,6 +108,7 @@ class Snapshot:
     targets: Mapping[str, TargetState] = field(factory=dict)
     providers: Mapping[str, ProviderState] = field(factory=dict)
     retries: RetryBudget = field(factory=RetryBudget)
+    hedges: HedgeBudget = field(factory=HedgeBudget)
 
     def target(self, name: str) -> TargetState:
         """What is known of a target; the state of one never used where nothing is."""
@@ -176,6 +183,8 @@ def _started(snapshot: Snapshot, fact: AttemptStarted, options: BreakerOptions) 
         target.cooled_until,
         target.cool_downs,
         target.quota,
+        target.turn if fact.turn is None else fact.turn,
+        target.first_tokens,
     )
     provider = ProviderState(
         provider.healthy,
@@ -194,8 +203,22 @@ def _started(snapshot: Snapshot, fact: AttemptStarted, options: BreakerOptions) 
     return Snapshot(
         _with_target(snapshot, fact.target, target, now),
         {**snapshot.providers, name: provider},
-        snapshot.retries.started(name, fact.number > 1, fact.again, now),
+        _retries(snapshot.retries, name, fact),
+        _hedges(snapshot.hedges, fact),
     )
+
+
+def _retries(retries: RetryBudget, provider: str, fact: AttemptStarted) -> RetryBudget:
+    """A hedge has a budget of its own."""
+    if fact.hedge:
+        return retries
+    return retries.started(provider, fact.number > 1, fact.again, fact.at, fact.client_retry)
+
+
+def _hedges(hedges: HedgeBudget, fact: AttemptStarted) -> HedgeBudget:
+    if fact.hedge:
+        return hedges.hedged(fact.cost, fact.at)
+    return hedges.accepted(fact.at) if fact.number == 1 else hedges
 
 
 def _entered(breaker: Breaker, now: float, options: BreakerOptions) -> Breaker:
@@ -219,9 +242,11 @@ def _first_token(snapshot: Snapshot, fact: FirstToken, options: BreakerOptions) 
         target.cooled_until,
         target.cool_downs,
         target.quota,
+        target.turn,
+        target.first_tokens.seen(fact.after_s, now),
     )
     targets = _with_target(snapshot, fact.target, target, now)
-    return Snapshot(targets, snapshot.providers, snapshot.retries)
+    return Snapshot(targets, snapshot.providers, snapshot.retries, snapshot.hedges)
 
 
 def _generation(breaker: Breaker, fact: FirstToken | AttemptEnded) -> int:
@@ -250,13 +275,23 @@ def _ended(snapshot: Snapshot, fact: AttemptEnded, roll: float, options: Breaker
         cooled_until,
         cool_downs,
         target.quota,
+        target.turn,
+        _late(target, fact),
     )
     targets = _with_target(snapshot, fact.target, target, fact.at)
     provider = _answered(snapshot.provider(name), targets, fact, signal, roll, options)
     retries = snapshot.retries
     if not fact.cancelled:
         retries = retries.ended(signal == "hard", fact.at)
-    return Snapshot(targets, {**snapshot.providers, name: provider}, retries)
+    hedges = snapshot.hedges.spent(fact.cost, fact.at)
+    return Snapshot(targets, {**snapshot.providers, name: provider}, retries, hedges)
+
+
+def _late(target: TargetState, fact: AttemptEnded) -> Histogram:
+    """The times until the first content, with those that were not waited for to the end as they were left."""
+    if (fact.cancelled and not fact.committed) or fact.verdict is Kind.FIRST_BYTE:
+        return target.first_tokens.seen(fact.after_s, fact.at)
+    return target.first_tokens
 
 
 def _recorded(
@@ -267,8 +302,11 @@ def _recorded(
     options: BreakerOptions,
     ratio: bool = True,
 ) -> Breaker:
+    """The breaker after the result. The last one that could be asked is not taken out for a share of failures."""
     generation = _generation(breaker, fact)
-    return breaker.record(verdict, fact.at, generation, roll, fact.retry_after, ratio, options)
+    return breaker.record(
+        verdict, fact.at, generation, roll, fact.retry_after, ratio and not fact.alone, options
+    )
 
 
 def _durations(target: TargetState, fact: AttemptEnded, signal: Verdict) -> tuple[Ewma, Ewma]:

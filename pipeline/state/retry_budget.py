@@ -31,8 +31,15 @@ class RetryBudget:
     house: Window = HOUSE
     providers: Mapping[str, Window] = field(factory=dict)
 
-    def started(self, provider: str, extra: bool, again: bool, now: float) -> "RetryBudget":
-        """One more attempt. `extra`: not the first of its exchange; `again`: the exchange was at `provider` before."""
+    def started(
+        self, provider: str, extra: bool, again: bool, now: float, client_retry: bool = False
+    ) -> "RetryBudget":
+        """One more attempt. `extra`: not the first of its exchange; `again`: the exchange was at `provider` before.
+
+        `client_retry`: the exchange is itself a client's retry, which earns no further ones.
+        """
+        if client_retry and not extra:
+            return self
         window = self.providers.get(provider, PROVIDER).added(AGAIN if again else FIRST, now)
         house = self.house.added(EXTRA if extra else ACCEPTED, now)
         return RetryBudget(house, {**self.providers, provider: window})

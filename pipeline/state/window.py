@@ -23,8 +23,8 @@ class Window:
     shape: Shape
     slices: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
-    def added(self, column: int, now: float) -> "Window":
-        """One more in `column` at `now`; what is told late counts in the newest slice."""
+    def added(self, column: int, now: float, count: int = 1) -> "Window":
+        """`count` more in `column` at `now`; what is told late counts in the newest slice."""
         shape, slices = self.shape, self.slices
         number = int(now // shape.slice_s)
         if slices and slices[-1][0] >= number:
@@ -33,7 +33,7 @@ class Window:
         else:
             oldest = number - shape.length
             kept, row = tuple([one for one in slices if one[0] > oldest]), [0] * shape.columns
-        row[column] += 1
+        row[column] += count
         return Window(shape, (*kept, (number, tuple(row))))
 
     def rows(self, now: float) -> list[tuple[int, ...]]:

@@ -1,7 +1,8 @@
 """One request with all that becomes of it."""
 
+from collections.abc import Callable
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
@@ -38,19 +39,41 @@ class Preference:
 
 @frozen
 class Candidate:
-    """A target that could serve. Lower `score` first; `why` is for people."""
+    """A target that could serve. Lower `score` first; `why` is for people.
+
+    `group`: 0 for the model that was asked for, higher for those that stand in for it, in order. `instead_of`: it stands
+    in only after a failure of this kind; None: after any that another target may mend. `turn`: when it is its turn again
+    once it was asked, where several take turns.
+    """
 
     target: Target
     score: float
     why: str
+    group: int = 0
+    instead_of: Kind | None = None
+    turn: float | None = None
+
+
+Order: TypeAlias = Callable[[tuple[Candidate, ...], Any, float, float], tuple[Candidate, ...]]
+
+
+def as_planned(
+    candidates: tuple[Candidate, ...], snapshot: Any, now: float, roll: float
+) -> tuple[Candidate, ...]:
+    """The order they have."""
+    return candidates
 
 
 @frozen
 class Plan:
-    """Candidates in the order they will be asked, and the strategy that ordered them."""
+    """Candidates in the order they would be asked now, and the strategy that ordered them.
+
+    `order(candidates, snapshot, now, roll)`: the same question asked again later, of those that are left.
+    """
 
     candidates: tuple[Candidate, ...]
     strategy: str
+    order: Order = field(default=as_planned, eq=False, repr=False)
 
 
 @frozen
@@ -58,6 +81,8 @@ class Exchange:
     """One request on its way. `arrived` and `deadline` are monotonic seconds; `dialect` is the client's wire language.
 
     `strict`: refuse rather than lose something the client asked for. `forwarded`: headers that every upstream is sent.
+    `strategy`: how targets are to be ordered, by the client's wish. `client_retry`: his own library asks once more.
+    `explain`: he wants to know why he got whom.
     """
 
     id: str
@@ -71,6 +96,9 @@ class Exchange:
     strict: bool = False
     forwarded: Headers = field(factory=dict)
     plan: Plan | None = None
+    strategy: str | None = None
+    client_retry: bool = False
+    explain: bool = False
 
     def planned(self, plan: Plan) -> "Exchange":
         """The exchange with its plan."""
@@ -87,6 +115,9 @@ class Exchange:
             self.strict,
             self.forwarded,
             plan,
+            self.strategy,
+            self.client_retry,
+            self.explain,
         )
 
 

@@ -28,7 +28,9 @@ class Admitted:
 class AttemptStarted:
     """Attempt `number` (from 1) begins at `target` (`provider/model`). `losses`: what the request loses there.
 
-    `again`: an earlier attempt of the exchange was at the same provider.
+    `again`: an earlier attempt of the exchange was at the same provider. `turn`: when it is the target's turn again, where
+    several take turns. `client_retry`: the client's own library asks once more. `hedge`: another attempt is still running;
+    `cost`: what its input is likely to cost then, in US dollars.
     """
 
     number: int
@@ -36,6 +38,10 @@ class AttemptStarted:
     at: float
     losses: Losses = ()
     again: bool = False
+    turn: float | None = None
+    client_retry: bool = False
+    hedge: bool = False
+    cost: float | None = None
 
 
 @frozen
@@ -65,7 +71,8 @@ class FirstToken:
 class AttemptEnded:
     """The verdict on attempt `number`: None is success, `cancelled` that we ended it ourselves.
 
-    `after_s`: seconds from its start. `retry_after`: the upstream's own hint, in seconds.
+    `after_s`: seconds from its start. `retry_after`: the upstream's own hint, in seconds. `alone`: nobody else could
+    have been asked. `committed`: its content reached the client. `cost`: US dollars, None if that is not known.
     """
 
     number: int
@@ -75,6 +82,9 @@ class AttemptEnded:
     verdict: Kind | None = None
     cancelled: bool = False
     retry_after: float | None = None
+    alone: bool = False
+    committed: bool = False
+    cost: float | None = None
 
 
 @frozen

@@ -17,9 +17,10 @@ class Provider:
     """One vendor account. `kind` names its codec; `secret` is bound to `base_url`.
 
     `timeout_s`: the longest wait for the first content, and for a whole reply that is not streamed. `priority`: lower
-    is asked first. `max_concurrent`: permits. `transport`: which client carries its calls (`simulator` answers in
-    process); `proxy`: the URL of an HTTP proxy on the way, with user and password if it wants them.
-    `settings`: what only this kind has (`api_version`, `region` ...), as its codec reads it.
+    is asked first. `weight`: its share of the calls where several take turns. `max_concurrent`: permits. `transport`:
+    which client carries its calls (`simulator` answers in process); `proxy`: the URL of an HTTP proxy on the way, with
+    user and password if it wants them. `settings`: what only this kind has (`api_version`, `region` ...), as its codec
+    reads it.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Provider:
     timeout_s: float = 300.0
     priority: int = 10
     max_concurrent: int = 100
+    weight: float = 1.0
     transport: Literal["http", "httpx", "simulator"] = "http"
     proxy: str | None = field(default=None, repr=False)
     settings: Mapping[str, Any] = field(factory=dict, hash=False)
@@ -92,11 +94,16 @@ class Target:
 class ModelRule:
     """`[models.NAME]`: an alias (`targets` given) or facts that override what is known of a model of that name.
 
-    `targets`: "provider/its own model name", in order. `fallback`: names of other models, when all targets have failed.
+    `targets`: "provider/its own model name", in order. `fallback`: names of other models, when all targets have failed;
+    `longer_fallback`: when the request is too long for the model; `policy_fallback`: when its vendor refuses what it is
+    about. `strategy`: how the targets of this model are ordered, where not as all.
     """
 
     targets: tuple[str, ...] = ()
     fallback: tuple[str, ...] = ()
+    longer_fallback: tuple[str, ...] = ()
+    policy_fallback: tuple[str, ...] = ()
+    strategy: str | None = None
     capabilities: frozenset[Capability] | None = None
     context_length: int | None = None
     embedding_length: int | None = None

@@ -1,10 +1,16 @@
 """moves: what to do next, as a table."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pipeline.state.board import Snapshot, TargetState
+from pipeline.state.breaker import Breaker
+from pipeline.state.ewma import Ewma
+from pipeline.state.retry_budget import RetryBudget
 from pipeline.values.exchange import Candidate, Plan
 from pipeline.values.problems import Kind, Problem
-from stages.moves import CallOptions, GiveUp, Start, Try, next_move
+from stages.moves import CallOptions, GiveUp, Start, Try, World, next_move
 from tests.kit import target
 
 A, B, C = (Candidate(target(name), 0.0, "test") for name in "abc")
@@ -17,7 +23,8 @@ def tried(candidate, kind, hint=None, called=True):
 
 
 def move(options, *tries, left=100.0, busy=(), roll=0.5):
-    return next_move(PLAN, tries, options, left, lambda candidate: candidate not in busy, roll)
+    world = World(Snapshot(), 0.0, left, lambda candidate: candidate not in busy, roll)
+    return next_move(PLAN, tries, options, world)
 
 
 @pytest.mark.parametrize(
@@ -28,11 +35,15 @@ def move(options, *tries, left=100.0, busy=(), roll=0.5):
         pytest.param(move(NEXT, busy=(A, B, C)), Start(A), id="all busy: wait for the first"),
         pytest.param(move(NEXT, tried(A, Kind.SERVER)), Start(B), id="after a failure the next"),
         pytest.param(move(NEXT, tried(A, Kind.SERVER), busy=(B,)), Start(C), id="the next that is free"),
-        pytest.param(move(SAME, tried(A, Kind.SERVER)), Start(A, 0.25), id="the same again after a pause"),
+        pytest.param(
+            move(SAME, tried(A, Kind.SERVER)), Start(A, 0.125, again=True), id="the same again after a pause"
+        ),
         pytest.param(move(SAME, tried(A, Kind.SERVER), tried(A, Kind.SERVER)), Start(B), id="but only once"),
         pytest.param(move(SAME, tried(A, Kind.AUTH)), Start(B), id="not where that cannot help"),
         pytest.param(
-            move(SAME, tried(A, Kind.RATE_LIMITED, hint=2.0)), Start(A, 2.1), id="a hint is waited out"
+            move(SAME, tried(A, Kind.RATE_LIMITED, hint=2.0)),
+            Start(A, 2.1, again=True),
+            id="a hint is waited out",
         ),
         pytest.param(move(SAME, tried(A, Kind.RATE_LIMITED, hint=11.0)), Start(B), id="a long hint is not"),
         pytest.param(
@@ -42,7 +53,7 @@ def move(options, *tries, left=100.0, busy=(), roll=0.5):
         ),
         pytest.param(
             move(NEXT, tried(A, Kind.LOSSY, called=False), tried(B, Kind.LOCAL_LIMIT, called=False)),
-            Start(C),
+            Start(C, alone=True),
             id="who was not called costs no attempt",
         ),
     ],
@@ -71,3 +82,139 @@ def test_starts(given, expected):
 def test_gives_up(given, kind):
     assert isinstance(given, GiveUp)
     assert given.problem.kind is kind
+
+
+SHUT = Breaker(mode="open", generation=1, since=0.0, open_until=20.0)
+
+
+def snapshot_of(**states):
+    return Snapshot({f"{name}/m": state for name, state in states.items()})
+
+
+def moved(*tries, plan=PLAN, options=NEXT, now=10.0, left=100.0, busy=(), roll=0.5, **states):
+    world = World(snapshot_of(**states), now, left, lambda candidate: candidate not in busy, roll)
+    return next_move(plan, tries, options, world)
+
+
+def test_a_target_that_is_closed_off_is_passed_by():
+    assert moved(a=TargetState(breaker=SHUT)).candidate == B
+    assert moved(tried(A, Kind.SERVER), b=TargetState(cooled_until=11.0)).candidate == C
+
+
+def test_the_last_that_may_be_asked_is_told_so():
+    alone = moved(a=TargetState(breaker=SHUT), b=TargetState(cooled_until=11.0))
+    assert alone == Start(C, alone=True)
+
+
+ALL_SHUT = {
+    "a": TargetState(breaker=SHUT),
+    "b": TargetState(cooled_until=12.0),
+    "c": TargetState(cooled_until=90.0),
+}
+
+
+def test_where_all_are_closed_off_one_call_a_second_goes_to_who_opens_first():
+    assert moved(**ALL_SHUT) == Start(B, alone=True)
+    asked = {**ALL_SHUT, "b": TargetState(cooled_until=12.0, last_used=9.5)}
+    refused = moved(**asked)
+    assert isinstance(refused, GiveUp)
+    assert (refused.problem.kind, refused.problem.retry_after) == (Kind.NO_TARGET, 2.0)
+
+
+def test_the_wait_that_is_told_is_bounded():
+    far = {name: TargetState(cooled_until=999.0, last_used=10.0) for name in "abc"}
+    assert moved(**far).problem.retry_after == 60.0
+
+
+def test_other_last_resorts():
+    assert moved(options=CallOptions(last_resort="ignore_breakers"), **ALL_SHUT).candidate == A
+    assert moved(options=CallOptions(last_resort="fail_fast"), **ALL_SHUT).problem.kind is Kind.NO_TARGET
+
+
+def failing():
+    """A house whose retry budget is used up."""
+    budget = RetryBudget()
+    for _ in range(60):
+        budget = budget.started("x", True, False, 10.0)
+    return budget
+
+
+def test_without_budget_there_is_no_further_attempt():
+    world = World(Snapshot(retries=failing()), 10.0, 100.0, lambda one: True, 0.5)
+    refused = next_move(PLAN, (tried(A, Kind.SERVER),), NEXT, world)
+    assert isinstance(refused, GiveUp)
+    assert refused.problem.kind is Kind.SERVER
+
+
+def test_who_was_not_asked_needs_no_budget():
+    world = World(Snapshot(retries=failing()), 10.0, 100.0, lambda one: True, 0.5)
+    assert next_move(PLAN, (tried(A, Kind.LOSSY, called=False),), NEXT, world).candidate == B
+
+
+def test_no_attempt_begins_that_could_not_end_in_time():
+    slow = TargetState(ttft=Ewma(value=30.0, at=10.0))
+    assert moved(tried(A, Kind.SERVER), left=14.0, b=slow).candidate == C
+
+
+BEST = CallOptions(fallback="best_alternative")
+
+
+def backwards(candidates, snapshot, now, roll):
+    return tuple(reversed(candidates))
+
+
+def test_the_best_alternative_is_chosen_anew():
+    plan = Plan((A, B, C), "test", backwards)
+    assert moved(tried(A, Kind.SERVER), plan=plan, options=BEST).candidate == C
+    assert moved(tried(A, Kind.SERVER), plan=plan, options=NEXT).candidate == B
+
+
+STAND_INS = Plan(
+    (
+        A,
+        Candidate(target("b"), 0.0, "", 1),
+        Candidate(target("c"), 0.0, "", 2, Kind.CONTEXT_LENGTH),
+        Candidate(target("d"), 0.0, "", 3, Kind.POLICY),
+    ),
+    "test",
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        pytest.param(Kind.SERVER, "b", id="any failure that another may mend"),
+        pytest.param(Kind.CONTEXT_LENGTH, "c", id="too long"),
+        pytest.param(Kind.POLICY, "d", id="refused for what it is about"),
+        pytest.param(Kind.INVALID, None, id="the client's fault"),
+    ],
+)
+def test_each_stand_in_has_its_occasion(kind, name):
+    move = moved(tried(A, kind), plan=STAND_INS)
+    assert (None if isinstance(move, GiveUp) else move.candidate.target.provider.name) == name
+
+
+def test_a_stand_in_for_one_occasion_is_never_asked_first():
+    plan = Plan(STAND_INS.candidates[2:] + (A,), "test")
+    assert moved(plan=plan).candidate == A
+
+
+KINDS = st.sampled_from(list(Kind))
+
+
+@given(
+    st.sampled_from(["none", "next_available", "retry_same", "best_alternative"]),
+    st.lists(st.tuples(KINDS, st.none() | st.floats(0, 400)), max_size=12),
+    st.floats(0, 1, exclude_max=True),
+    st.floats(0, 60),
+)
+def test_it_always_ends_within_the_attempts_allowed(fallback, kinds, roll, left):
+    options, tries, calls = CallOptions(fallback=fallback), (), 0
+    script = iter(kinds)
+    while isinstance(move := moved(*tries, options=options, left=left, roll=roll), Start):
+        assert move.delay_s <= left
+        kind, hint = next(script, (Kind.SERVER, None))
+        tries, calls = (*tries, Try(move.candidate, Problem(kind, retry_after=hint), True)), calls + 1
+    assert 1 <= calls <= (1 if fallback == "none" else options.max_attempts)
+    if Kind.POLICY in [attempt.problem.kind for attempt in tries]:
+        assert tries[-1].problem.kind is Kind.POLICY

@@ -84,7 +84,7 @@ def test_facts_of_the_configuration_lie_over_those_of_the_list():
 def test_no_spelling_gets_around_the_filter(name):
     house = House(PROVIDERS, RULES, PATTERNS, permits(["*", "!gpt-4o"]))
     snapshot = Snapshot(providers={known: ProviderState(models=LISTS[known]) for known in LISTS})
-    refused = plan_for(exchange(request=named(name)), snapshot, 0.0, RouteOptions(), house)
+    refused = plan_for(exchange(request=named(name)), snapshot, 0.0, 0.5, RouteOptions(), house)
     assert isinstance(refused, Problem)
     assert refused.kind is Kind.UNKNOWN_MODEL
 
@@ -115,7 +115,9 @@ def test_what_a_request_needs(asked, expected):
 def plan(asked, snapshot=None, options=None, **changes):
     snapshot = snapshot or Snapshot(providers={name: ProviderState(models=LISTS[name]) for name in LISTS})
     house = House(PROVIDERS, RULES, PATTERNS)
-    return plan_for(exchange(request=asked, **changes), snapshot, 100.0, options or RouteOptions(), house)
+    return plan_for(
+        exchange(request=asked, **changes), snapshot, 100.0, 0.5, options or RouteOptions(), house
+    )
 
 
 def names(planned):
@@ -142,7 +144,7 @@ def test_another_model_only_where_it_is_named_and_after_all_else():
     house = House(PROVIDERS, rules, PATTERNS)
     lists = {name: ProviderState(models=LISTS[name]) for name in LISTS}
     planned = plan_for(
-        exchange(request=named("shared")), Snapshot(providers=lists), 0.0, RouteOptions(), house
+        exchange(request=named("shared")), Snapshot(providers=lists), 0.0, 0.5, RouteOptions(), house
     )
     assert names(planned) == ["local/Shared", "openai/shared", "local/llama3:latest"]
 
@@ -152,7 +154,7 @@ def test_a_target_that_is_named_twice_is_asked_once():
         "twice": ModelRule(targets=("local/llama3", "local/llama3:latest"), fallback=("llama3", "gpt-4o"))
     }
     house = House(PROVIDERS, rules, PATTERNS)
-    planned = plan_for(exchange(request=named("twice")), listed(), 0.0, RouteOptions(), house)
+    planned = plan_for(exchange(request=named("twice")), listed(), 0.0, 0.5, RouteOptions(), house)
     assert names(planned) == ["local/llama3:latest", "openai/gpt-4o"]
 
 
@@ -233,7 +235,7 @@ TWO = House({"router": ROUTER, "openai": OPENAI}, {}, PATTERNS, known=KNOWN)
 def test_the_same_model_under_another_name_stands_in(asked, expected):
     memory = Memory(TWO)
     for snapshot in (Snapshot(), listed(), Snapshot()):
-        planned = plan_for(exchange(request=asked), snapshot, 0.0, RouteOptions(), memory)
+        planned = plan_for(exchange(request=asked), snapshot, 0.0, 0.5, RouteOptions(), memory)
         assert names(planned) == expected
 
 
@@ -330,7 +332,7 @@ WITH_ROUTER = {"openai": OPENAI, "router": provider("router", kind="openrouter",
 )  # fmt: skip
 def test_what_the_catalogue_does_not_know_a_model_to_do_may_work(asked, providers, rules, expected):
     house = House(providers, rules, PATTERNS, known=CATALOGUE)
-    found = plan_for(evolve(exchange(), request=asked), Snapshot(), 100.0, RouteOptions(), house)
+    found = plan_for(evolve(exchange(), request=asked), Snapshot(), 100.0, 0.5, RouteOptions(), house)
     assert (found.subject if isinstance(found, Problem) else names(found)) == expected
 
 
@@ -340,7 +342,7 @@ def test_a_provider_that_tells_what_its_model_can_do_is_believed():
     )
     house = House({"openai": OPENAI}, {}, PATTERNS, known=CATALOGUE)
     asked = evolve(exchange(), request=named("gpt-new", tools=(TOOL,)))
-    assert plan_for(asked, told, 100.0, RouteOptions(), house).subject == "tools"
+    assert plan_for(asked, told, 100.0, 0.5, RouteOptions(), house).subject == "tools"
 
 
 async def test_the_stage_runs_alone_with_a_stub_and_a_list():

@@ -186,7 +186,7 @@ def changed(before, now):
     ("fact", "target", "provider"),
     [
         pytest.param(start(), {"in_flight", "started", "last_used"}, {"in_flight"}, id="a start"),
-        pytest.param(FirstToken(1, T, 100.0, 0.5), {"ttft"}, set(), id="the first content"),
+        pytest.param(FirstToken(1, T, 100.0, 0.5), {"ttft", "first_tokens"}, set(), id="the first content"),
         pytest.param(
             end(after_s=0.5),
             {"in_flight", "latency", "breaker", "succeeded", "last_verdict", "last_used"},
@@ -205,7 +205,9 @@ def changed(before, now):
             {"in_flight", "cooled_until", "cool_downs"},
             id="no rights",
         ),
-        pytest.param(left(), {"in_flight", "last_used"}, {"in_flight"}, id="one that we ended"),
+        pytest.param(
+            left(), {"in_flight", "last_used", "first_tokens"}, {"in_flight"}, id="one that we ended"
+        ),
     ],
 )
 def test_an_attempt_changes_what_it_concerns_and_nothing_else(fact, target, provider):

@@ -18,6 +18,9 @@ EXCHANGE = Exchange(
     strict=True,
     forwarded={"traceparent": "00"},
     plan=Plan((), "old"),
+    strategy="priority",
+    client_retry=True,
+    explain=True,
 )
 
 

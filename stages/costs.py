@@ -1,0 +1,37 @@
+"""costs: what a request costs at a target, in US dollars. None wherever a price is not known, which is never free."""
+
+from pipeline.values.events import Usage
+from pipeline.values.messages import ChatRequest, EmbedRequest, Request
+from pipeline.values.targets import Price, Target
+
+# An answer of usual length, in tokens.
+USUAL_OUTPUT = 500
+MILLION = 1_000_000
+
+
+def input_cost(target: Target, tokens: int) -> float | None:
+    """What reading `tokens` costs."""
+    price = target.facts.price
+    return None if price is None or price.input is None else price.input * tokens / MILLION
+
+
+def estimated_cost(target: Target, request: Request, tokens: int) -> float | None:
+    """What a request of `tokens` is likely to cost with its answer."""
+    read, price = input_cost(target, tokens), target.facts.price or Price()
+    if read is None or isinstance(request, EmbedRequest):
+        return read
+    if price.output is None:
+        return None
+    limit = request.sampling.max_tokens if isinstance(request, ChatRequest) else None
+    return read + price.output * min(limit or USUAL_OUTPUT, USUAL_OUTPUT) / MILLION
+
+
+def cost_of(target: Target, usage: Usage | None) -> float | None:
+    """What an answer of `usage` has cost."""
+    price = target.facts.price
+    if price is None or price.input is None or usage is None or usage.input is None:
+        return None
+    cached = usage.cached or 0
+    at_cache = price.input if price.cached is None else price.cached
+    written = (price.output or 0.0) * (usage.output or 0)
+    return ((usage.input - cached) * price.input + cached * at_cache + written) / MILLION
