@@ -31,10 +31,11 @@ from adapters.banner import Opening, banner
 from adapters.catalogue import knowledge
 from adapters.credentials import Credentials
 from adapters.dialects import dialect_at
-from adapters.edge import Edge, data_plane
+from adapters.edge import Edge, data_plane, wishes
+from adapters.explanations import explanation_text
 from adapters.guard import Guard, guarded, is_loopback, origins_pattern
 from adapters.health import condition
-from adapters.house import House
+from adapters.house import Explain, House
 from adapters.http1.client import Http1Transport
 from adapters.http1.dialling import origin_of, proxy_of
 from adapters.ledger import Ledger
@@ -58,15 +59,24 @@ from pipeline.names import permits
 from pipeline.ports import Env, Transport
 from pipeline.protocol import Service
 from pipeline.state.board import Board
+from pipeline.values.exchange import Exchange
+from pipeline.values.http import Headers
+from pipeline.values.messages import ChatRequest, Message, Request, Role, Text, Thinking, Tool
+from pipeline.values.problems import Problem
 from pipeline.values.targets import Price, Provider
 from pipeline.wiring import Catalog, Entry, build_stages, compose
 from stages import CATALOG
+from stages.dry_run import DryRun, dry_services
+from stages.explaining import Explainer
+from stages.strategies import STRATEGIES
 
 VERSION = "0.1.0"
 OPERATIONS = ("chat", "embed", "load")
 # How many attempts may wait for one provider's permits.
 PROVIDER_QUEUE = 1000
 LAST_RECORDS_S = 5.0
+# The time that an explained request is thought to have.
+EXPLAINED_S = 300.0
 COLLECT_AFTER = 20_000
 PRODUCTION_GRACE_S = 5.0
 OPEN_NOTICE = "whoever reaches this address can spend your keys: clients need none in this version, so keep it behind a firewall"
@@ -175,17 +185,7 @@ def assembled(config: Config) -> Assembled:
     credentials = Credentials(CREDENTIALS)
     config = evolve(config, providers=tuple(map(credentials.given, config.providers)))
     env = environment(config, board, ledger)
-    services = services_of(config, env)
-    house = House(
-        env=env,
-        ledger=ledger,
-        lifecycle=lifecycle,
-        started=time.monotonic(),
-        version=VERSION,
-        environment=config.server.environment,
-        calls_models=lambda path: dialect_at(path) is not None,
-        max_body_bytes=config.server.max_body_bytes,
-    )
+    services, dry_run = services_of(config, env)
     edge = Edge(
         dialect_at=dialect_at,
         services=services,
@@ -198,6 +198,18 @@ def assembled(config: Config) -> Assembled:
         max_body_bytes=config.server.max_body_bytes,
         instance=instance,
         strict=config.fidelity_strict,
+        strategies=frozenset(STRATEGIES),
+    )
+    house = House(
+        env=env,
+        ledger=ledger,
+        lifecycle=lifecycle,
+        started=time.monotonic(),
+        version=VERSION,
+        environment=config.server.environment,
+        calls_models=lambda path: dialect_at(path) is not None,
+        max_body_bytes=config.server.max_body_bytes,
+        explain=explaining(dry_run, edge),
     )
     guard = Guard(
         instance=instance,
@@ -208,6 +220,18 @@ def assembled(config: Config) -> Assembled:
     )
     application = guarded(data_plane(edge, control_plane(house)), guard)
     return Assembled(config, env, board, ledger, lifecycle, silences, house, application, credentials)
+
+
+def explaining(dry_run: DryRun, edge: Edge) -> Explain:
+    """What explains a client's request, with the wishes of its headers."""
+
+    async def explain(request: Request, headers: Headers) -> dict[str, Any] | Problem:
+        now = edge.now()
+        exchange = Exchange("explain", request, "explain", now, now + EXPLAINED_S, strict=edge.strict)
+        wished = wishes(exchange, headers, edge)
+        return wished if isinstance(wished, Problem) else await dry_run(evolve(wished, explain=True))
+
+    return explain
 
 
 def environment(config: Config, board: Board, ledger: Ledger) -> Env:
@@ -249,11 +273,14 @@ def environment(config: Config, board: Board, ledger: Ledger) -> Env:
     )
 
 
-def services_of(config: Config, env: Env) -> Mapping[str, Service]:
-    """The pipeline of each operation; they share the stages."""
+def services_of(config: Config, env: Env) -> tuple[Mapping[str, Service], DryRun]:
+    """The pipeline of each operation, and what explains them; they share the stages."""
     catalog = {name: OpenCatalog(CATALOG)[name] for name in config.options}
     stages = build_stages(config.options, catalog, env)
-    return {name: compose(config.operations.get(name, config.stages), stages, catalog) for name in OPERATIONS}
+    lists = {name: config.operations.get(name, config.stages) for name in OPERATIONS}
+    services = {name: compose(names, stages, catalog) for name, names in lists.items()}
+    explainer = Explainer(config.options["call"], env)
+    return services, DryRun(dry_services(lists, stages, catalog), explainer)
 
 
 def with_lifespan(application: App, living: Callable[[], Any]) -> App:
@@ -327,20 +354,24 @@ CONFIG_OPTIONS = (
     click.option("--models-filter", help="File of the model names that may be served."),
 )
 
+# What the configuration is given of these.
+SETTINGS = frozenset(
+    {"host", "port", "workers", "certfile", "keyfile", "log_level", "reload", "models_filter"}
+)
+
 
 def configured(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that is given the Config; faults are told all at once, with status 2."""
+    """A command that is given the Config, and what else it asks for; faults are told all at once, with status 2."""
 
     @click.pass_context
-    def given(context: click.Context, /, path: str | None, **overrides: Any) -> None:
+    def given(context: click.Context, /, path: str | None, **options: Any) -> None:
+        own = {name: options.pop(name) for name in list(options) if name not in SETTINGS}
         try:
-            config = read_config(
-                path, {name: value for name, value in overrides.items() if value is not None}
-            )
+            config = read_config(path, {name: value for name, value in options.items() if value is not None})
         except ConfigError as error:
             click.echo(error, err=True)
             context.exit(2)
-        command(config)
+        command(config, **own)
 
     given.__doc__ = command.__doc__
     for option in reversed(CONFIG_OPTIONS):
@@ -506,6 +537,40 @@ def price_of(price: Price | None) -> str:
     """What a million tokens cost, in and out."""
     known = (price or Price()).input, (price or Price()).output
     return " / ".join("?" if cost is None else f"${cost:g}" for cost in known)
+
+
+@main.command("explain")
+@click.argument("model")
+@click.option("--provider", help="Only this provider, or several with commas.")
+@click.option("--tools", is_flag=True, help="As if the request offered tools.")
+@click.option("--thinking", is_flag=True, help="As if the request asked for thinking.")
+@click.option("--strategy", type=click.Choice(sorted(STRATEGIES)), help="As if the client wished for it.")
+@configured
+def explain_command(
+    config: Config, model: str, provider: str | None, tools: bool, thinking: bool, strategy: str | None
+) -> None:
+    """Show who would be asked for MODEL, in what order, and who would not, and why. No model is called."""
+    wished = {
+        "x-provider": f"{provider}; only" if provider else None,
+        "x-routing-strategy": strategy,
+    }
+    request = ChatRequest(
+        model,
+        (Message(Role.USER, (Text("Hello"),)),),
+        tools=(Tool("example"),) if tools else (),
+        thinking=Thinking(on=True) if thinking else None,
+    )
+    told = trio.run(explained, config, request, {name: text for name, text in wished.items() if text})
+    if isinstance(told, Problem):
+        raise click.ClickException(told.detail or f"no provider serves {model}")
+    click.echo(explanation_text(told))
+
+
+async def explained(config: Config, request: Request, headers: Headers) -> dict[str, Any] | Problem:
+    """What would become of `request`, as things are just after the start."""
+    house = assembled(config)
+    async with house.living():
+        return await house.house.explain(request, headers)
 
 
 async def found_models(config: Config) -> tuple[listing.Model, ...]:

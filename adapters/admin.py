@@ -21,8 +21,10 @@ from adapters import health, listing, management
 from adapters.asgi import REQUEST_ID, App, Receive, Scope, Send, send_whole
 from adapters.dialects import anthropic_chat
 from adapters.errors import error_body, is_openai, json_type
+from adapters.explanations import read_as
 from adapters.house import House
 from pipeline.values.http import HttpRequest
+from pipeline.values.problems import Problem
 
 # The Ollama whose API we speak. Clients compare it number by number; VS Code wants 0.6.4 at least.
 OLLAMA_VERSION = "0.33.0"
@@ -236,6 +238,21 @@ def provider(house: House, name: str) -> Response:
     return json_answer(answer)
 
 
+async def explain(house: House) -> Response:
+    data = await request.get_data(as_text=False)
+    assert isinstance(data, bytes)
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    asked = read_as(request.args.get("route"), HttpRequest("POST", request.path, headers, data))
+    if isinstance(asked, Problem):
+        return error_answer(asked.http_status, asked.detail)
+    told = await house.explain(asked, headers)
+    if isinstance(told, Problem):
+        return error_answer(
+            told.http_status, told.detail or f"{told.kind.value}: {told.subject or ''}".strip(": ")
+        )
+    return json_answer(told)
+
+
 def no_provider(name: str) -> Response:
     """Where a route names a provider that is not configured."""
     return error_answer(404, f"provider '{name}' not found")
@@ -276,6 +293,7 @@ ROUTES: tuple[tuple[str, list[str], Handler], ...] = (
     ("/api/ps", GET, ps),
     ("/api/providers", GET, providers),
     ("/api/providers/<name>", GET, provider),
+    ("/api/route/explain", POST, explain),
     ("/v1/models", GET, openai_models),
     ("/v1/models/<path:name>", GET, openai_model),
     ("/v1/messages/count_tokens", POST, count_tokens),

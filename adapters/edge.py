@@ -12,6 +12,7 @@ from typing import Any
 import trio
 from attrs import define, evolve, field, frozen
 
+from adapters.annotating import Decision, annotated
 from adapters.asgi import ON_LEAVE, REQUEST_ID, App, Receive, Scope, Send
 from adapters.guard import HOP
 from adapters.lifecycle import SHUTTING_DOWN, Lifecycle
@@ -42,7 +43,7 @@ class Edge:
     """What the data plane needs of the house.
 
     `dialect_at(path)`: the client language spoken there, if any. `services` by operation; `providers`: the names a
-    client may prefer; `instance`: our own mark in the hop header.
+    client may prefer, and `strategies` he may wish for; `instance`: our own mark in the hop header.
     """
 
     dialect_at: Callable[[str], Dialect | None]
@@ -56,6 +57,7 @@ class Edge:
     max_body_bytes: int
     instance: str = ""
     strict: bool = False
+    strategies: frozenset[str] = frozenset()
 
 
 def data_plane(edge: Edge, rest: App) -> App:
@@ -219,7 +221,10 @@ def read_exchange(
         strict=edge.strict,
         forwarded=handed_on,
     )
-    return wishes(exchange, http.headers, edge.providers)
+    wished = wishes(exchange, http.headers, edge)
+    if isinstance(wished, Exchange) and wished.explain:
+        responder.decision = Decision()
+    return wished
 
 
 def forwarded(headers: Mapping[str, str], instance: str) -> Mapping[str, str] | Problem:
@@ -231,17 +236,23 @@ def forwarded(headers: Mapping[str, str], instance: str) -> Mapping[str, str] | 
     return {**given, HOP: f"{given[HOP]}, {instance}" if HOP in given else instance}
 
 
-def wishes(exchange: Exchange, headers: Mapping[str, str], providers: frozenset[str]) -> Exchange | Problem:
+def wishes(exchange: Exchange, headers: Mapping[str, str], edge: Edge) -> Exchange | Problem:
     """The exchange with what the client's own `X-` headers ask for."""
     changes: dict[str, Any] = {}
     if "x-provider" in headers:
-        changes["preference"] = preference(headers["x-provider"], providers)
+        changes["preference"] = preference(headers["x-provider"], edge.providers)
     if "x-priority" in headers:
         changes["priority"] = priority(headers["x-priority"])
     if "x-request-timeout" in headers:
         changes["deadline"] = deadline(headers["x-request-timeout"], exchange.arrived)
     if "x-proxy-strict" in headers:
         changes["strict"] = flag("X-Proxy-Strict", headers["x-proxy-strict"])
+    if "x-routing-strategy" in headers:
+        changes["strategy"] = strategy(headers["x-routing-strategy"], edge.strategies)
+    if "x-proxy-explain" in headers:
+        changes["explain"] = flag("X-Proxy-Explain", headers["x-proxy-explain"])
+    if headers.get("x-stainless-retry-count", "0") != "0":
+        changes["client_retry"] = True
     problem = next((value for value in changes.values() if isinstance(value, Problem)), None)
     return problem or (evolve(exchange, **changes) if changes else exchange)
 
@@ -267,6 +278,15 @@ def priority(text: str) -> Priority | Problem:
         return Priority(text.strip().lower())
     except ValueError:
         return Problem(Kind.BAD_REQUEST, "X-Priority must be critical, high, normal or low", "X-Priority")
+
+
+def strategy(text: str, known: frozenset[str]) -> str | Problem:
+    """`X-Routing-Strategy: cost_optimized`."""
+    name = text.strip().lower()
+    if name in known:
+        return name
+    detail = f"X-Routing-Strategy must be one of: {', '.join(sorted(known))}"
+    return Problem(Kind.BAD_REQUEST, detail, "X-Routing-Strategy")
 
 
 def deadline(text: str, arrived: float) -> float | Problem:
@@ -304,6 +324,7 @@ class Responder:
     over: bool = field(default=False, init=False)
     left: bool = field(default=False, init=False)
     request: Request | None = field(default=None, init=False)
+    decision: Decision | None = field(default=None, init=False)
     _state: Any = field(default=None, init=False)
     _headed: bool = field(default=False, init=False)
     _writing: bool = field(default=False, init=False)
@@ -318,6 +339,8 @@ class Responder:
     def tell(self, fact: Fact) -> None:
         """Hand a fact to the house, and keep what the reply's headers say of it."""
         self._told.see(fact)
+        if self.decision is not None:
+            self.decision.see(fact)
         if self._told.committed:
             self.edge.silences.end(self)
         self.edge.tell(fact)
@@ -373,13 +396,24 @@ class Responder:
         await self._head(self.dialect.head(self._state))
         self._state, data = self.dialect.write(self._state, batch, self._elapsed())
         self.over = ends
+        if ends:
+            data = self._annotated(data)
         if data or ends:
             await self._body(data, more=not ends)
 
     async def _answer(self, answer: Answer) -> None:
         self.over = True
-        await self._head(answer.head, len(answer.body))
-        await self._body(answer.body, more=False)
+        body = self._annotated(answer.body)
+        await self._head(answer.head, len(body))
+        await self._body(body, more=False)
+
+    def _annotated(self, data: bytes) -> bytes:
+        """The end of the reply, with why it came from where it came, for those who asked for that."""
+        if self.decision is None:
+            return data
+        value = self.decision.value()
+        log.info("a decision was asked for", extra={"request_id": self.id, "decision": value})
+        return annotated(data, value)
 
     async def _head(self, head: ReplyHead, length: int | None = None) -> None:
         if self._headed:

@@ -1,6 +1,7 @@
 """What the control plane knows of the house: one value, filled where everything is put together."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
 
 from attrs import frozen
 
@@ -8,6 +9,9 @@ from adapters.ledger import Ledger
 from adapters.lifecycle import Lifecycle
 from adapters.listing import Catalogue
 from pipeline.ports import Env
+from pipeline.values.http import Headers
+from pipeline.values.messages import Request
+from pipeline.values.problems import Problem
 
 DEFAULT_BODY_BYTES = 32 * 1024 * 1024
 
@@ -17,12 +21,20 @@ def nowhere(path: str) -> bool:
     return False
 
 
+Explain: TypeAlias = Callable[[Request, Headers], Awaitable[dict[str, Any] | Problem]]
+
+
+async def unexplained(request: Request, headers: Headers) -> dict[str, Any] | Problem:
+    """Where nobody explains."""
+    return {}
+
+
 @frozen
 class House:
     """`started`: when the house began, by `time.monotonic`. `environment`: `production`, `development` ...
 
     `version` is our own. `calls_models(path)`: whether models are called there, by the data plane; with another method than
-    POST such a path comes to us.
+    POST such a path comes to us. `explain(request, headers)`: what would become of it, or why nothing.
     """
 
     env: Env
@@ -33,6 +45,7 @@ class House:
     environment: str = "development"
     calls_models: Callable[[str], bool] = nowhere
     max_body_bytes: int = DEFAULT_BODY_BYTES
+    explain: Explain = unexplained
 
     def catalogue(self) -> Catalogue:
         """All that lists of models are made from, as it is now."""

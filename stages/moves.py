@@ -147,6 +147,8 @@ def _last_resort(candidates: tuple[Candidate, ...], options: CallOptions, world:
     """Every candidate is closed off: what still may be done about it."""
     if options.last_resort == "ignore_breakers":
         return Start(next((one for one in candidates if world.free(one)), candidates[0]))
+    if all(_is_absent(one, world) for one in candidates):
+        return GiveUp(Problem(Kind.NOT_FOUND, target=candidates[0].target.name))
     bars = [(_reopens(one, world), one) for one in candidates]
     soonest, candidate = min(bars, key=lambda bar: bar[0])
     last = world.snapshot.target(candidate.target.name).last_used
@@ -156,6 +158,11 @@ def _last_resort(candidates: tuple[Candidate, ...], options: CallOptions, world:
     wait_s = min(LATEST_S, max(SOONEST_S, soonest - world.now))
     detail = "every provider of this model is failing or resting just now"
     return GiveUp(Problem(Kind.NO_TARGET, detail, retry_after=wait_s))
+
+
+def _is_absent(candidate: Candidate, world: World) -> bool:
+    found = eligibility(candidate.target, world.snapshot, world.now)
+    return isinstance(found, Barred) and found.reason == "absent"
 
 
 def _reopens(candidate: Candidate, world: World) -> float:

@@ -18,7 +18,7 @@ from pipeline.ports import Env
 from pipeline.protocol import Stage, before
 from pipeline.serving import Served, who_serves
 from pipeline.state.board import Snapshot
-from pipeline.values.exchange import Candidate, Exchange, Plan, Preference
+from pipeline.values.exchange import Candidate, Exchange, Plan, Preference, Refused
 from pipeline.values.messages import ChatRequest, EmbedRequest, Image, Request
 from pipeline.values.problems import Kind, Problem
 from pipeline.values.sizes import input_tokens
@@ -233,7 +233,28 @@ def plan_for(
     ranking = Ranking(strategy_named(strategy), request, preference, house.cheapest_first)
     ordered = ranking(candidates, snapshot, now, roll)
     kept = ordered if options.load_balancing else ordered[:1]
-    return exchange.planned(Plan(kept, f"{strategy} ({own.why})", ranking))
+    refused = refusals(found, preference, sized) if exchange.explain else ()
+    return exchange.planned(Plan(kept, f"{strategy} ({own.why})", ranking, refused))
+
+
+def refusals(found: Found, preference: Preference, sized: "Sized") -> tuple[Refused, ...]:
+    """Who has the model, or stands in for it, and is no candidate; and why."""
+    told = []
+    for group in found.groups:
+        admitted = _preferred(group.served.targets, preference)
+        fitting = _fitting(admitted, sized)
+        for target in group.served.targets:
+            if target not in admitted:
+                told.append(Refused(target, "the client admits other providers only"))
+            elif target not in fitting:
+                told.append(Refused(target, _why_unfit(target, sized)))
+    return tuple(told)
+
+
+def _why_unfit(target: Target, sized: "Sized") -> str:
+    if (need := lacking(target, sized.needs)) is not None:
+        return f"has no {need}"
+    return f"takes {target.facts.context_length} tokens, and the request has about {sized.tokens}"
 
 
 class Sized:

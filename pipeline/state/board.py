@@ -40,6 +40,8 @@ UP_AFTER = 2
 SERVED_LATELY_S = 30.0
 
 HARD_FAILURE_S = 5.0
+# So long a provider is believed that has no such model, unless it lists it.
+ABSENT_S = 300.0
 
 # Failures of the way to a provider: they count against it as a whole and not only against one target.
 WAY_THERE = frozenset({Kind.CONNECT, Kind.TLS_INVALID, Kind.WRITE_OR_RESET})
@@ -56,6 +58,7 @@ class TargetState:
     problem, whosever fault. `cooled_until`: the upstream wants to be left alone until then, the `cool_downs`-th time.
     `turn`: when it is its turn again, where several are asked in turn: lowest first.
     `first_tokens`: all times until the first content.
+    `absent_until`: the provider said it has no such model; until then it is believed.
     """
 
     in_flight: int = 0
@@ -72,6 +75,7 @@ class TargetState:
     quota: QuotaSeen | None = None
     turn: float = 0.0
     first_tokens: Histogram = field(factory=Histogram)
+    absent_until: float = 0.0
 
 
 @frozen
@@ -185,6 +189,7 @@ def _started(snapshot: Snapshot, fact: AttemptStarted, options: BreakerOptions) 
         target.quota,
         target.turn if fact.turn is None else fact.turn,
         target.first_tokens,
+        target.absent_until,
     )
     provider = ProviderState(
         provider.healthy,
@@ -244,6 +249,7 @@ def _first_token(snapshot: Snapshot, fact: FirstToken, options: BreakerOptions) 
         target.quota,
         target.turn,
         target.first_tokens.seen(fact.after_s, now),
+        target.absent_until,
     )
     targets = _with_target(snapshot, fact.target, target, now)
     return Snapshot(targets, snapshot.providers, snapshot.retries, snapshot.hedges)
@@ -277,6 +283,7 @@ def _ended(snapshot: Snapshot, fact: AttemptEnded, roll: float, options: Breaker
         target.quota,
         target.turn,
         _late(target, fact),
+        fact.at + ABSENT_S if fact.verdict is Kind.NOT_FOUND else target.absent_until,
     )
     targets = _with_target(snapshot, fact.target, target, fact.at)
     provider = _answered(snapshot.provider(name), targets, fact, signal, roll, options)
@@ -390,7 +397,16 @@ def _quota(snapshot: Snapshot, fact: QuotaSeen) -> Snapshot:
 
 def _listed(snapshot: Snapshot, fact: ModelsListed) -> Snapshot:
     provider = attrs.evolve(snapshot.provider(fact.provider), models=fact.models, listed_at=fact.at)
-    return attrs.evolve(snapshot, providers={**snapshot.providers, fact.provider: provider})
+    found = {
+        name: attrs.evolve(state, absent_until=0.0)
+        for model in fact.models
+        if (state := snapshot.targets.get(name := f"{fact.provider}/{model.name}")) and state.absent_until
+    }
+    return attrs.evolve(
+        snapshot,
+        targets={**snapshot.targets, **found},
+        providers={**snapshot.providers, fact.provider: provider},
+    )
 
 
 def _probed(snapshot: Snapshot, fact: ProbeEnded) -> Snapshot:

@@ -8,7 +8,9 @@ from pipeline.state.board import ProviderState, Snapshot, TargetState
 from pipeline.state.breaker import DEFAULTS, BreakerOptions
 from pipeline.values.targets import Target
 
-Reason: TypeAlias = Literal["unhealthy", "account resting", "resting", "provider's breaker", "breaker"]
+Reason: TypeAlias = Literal[
+    "absent", "unhealthy", "account resting", "resting", "provider's breaker", "breaker"
+]
 
 # How soon a provider that fails its checks is looked at again: two good checks bring it back.
 CHECKED_AGAIN_S = 30.0
@@ -57,6 +59,8 @@ def _account(provider: ProviderState, now: float) -> list[Barred]:
 
 def _bars(state: TargetState, provider: ProviderState, now: float) -> list[Barred]:
     bars = []
+    if state.absent_until > now:
+        bars.append(Barred("absent", state.absent_until))
     if state.cooled_until > now:
         bars.append(Barred("resting", state.cooled_until))
     if state.breaker.mode != "closed" and (wait := state.breaker.closed_for(now)):

@@ -65,15 +65,25 @@ def as_planned(
 
 
 @frozen
+class Refused:
+    """A target that has the model and is no candidate; `why` is for people."""
+
+    target: Target
+    why: str
+
+
+@frozen
 class Plan:
     """Candidates in the order they would be asked now, and the strategy that ordered them.
 
-    `order(candidates, snapshot, now, roll)`: the same question asked again later, of those that are left.
+    `order(candidates, snapshot, now, roll)`: the same question asked again later, of those that are left. `refused`: who
+    is no candidate, where that was asked for.
     """
 
     candidates: tuple[Candidate, ...]
     strategy: str
     order: Order = field(default=as_planned, eq=False, repr=False)
+    refused: tuple[Refused, ...] = ()
 
 
 @frozen

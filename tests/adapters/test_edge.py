@@ -83,6 +83,7 @@ class Plane:
     silences: Silences = field(factory=Silences)
     max_body_bytes: int = 1000
     app: object = field(init=False)
+    edge: Edge = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         env = self.stand.env
@@ -99,7 +100,9 @@ class Plane:
             tell=self.stand.board.tell,
             max_body_bytes=self.max_body_bytes,
             instance="me",
+            strategies=frozenset({"priority", "round_robin"}),
         )
+        self.edge = edge
         self.app = data_plane(edge, missing)
 
     async def serve(self, client: Client, more: dict | None = None) -> Client:
@@ -180,6 +183,8 @@ async def test_bodies_that_are_not_taken_close_the_connection(client, status, au
         pytest.param({"x-priority": "urgent"}, "X-Priority", id="an unknown class"),
         pytest.param({"traceparent": "ä"}, "traceparent", id="a header handed on that is not plain"),
         pytest.param({"x-proxy-strict": "maybe"}, "X-Proxy-Strict", id="neither yes nor no"),
+        pytest.param({"x-routing-strategy": "os:system"}, "X-Routing-Strategy", id="a strategy of no table"),
+        pytest.param({"x-proxy-explain": "why"}, "X-Proxy-Explain", id="neither yes nor no again"),
     ],
 )
 async def test_wishes_that_cannot_be_read_are_refused(headers, text, autojump_clock):
@@ -203,12 +208,31 @@ def test_wishes_are_read():
         "x-priority": "HIGH",
         "x-request-timeout": "2.5",
         "x-proxy-strict": "true",
+        "x-routing-strategy": "Priority",
+        "x-proxy-explain": "1",
+        "x-stainless-retry-count": "1",
     }
-    after = wishes(exchange(10.0), headers, frozenset({"a", "b"}))
+    after = wishes(exchange(10.0), headers, Plane(Stand({"a": HELLO_SCRIPT, "b": HELLO_SCRIPT})).edge)
     assert after.preference == Preference(("b", "a"), only=True)
     assert after.priority is Priority.HIGH
     assert after.deadline == 12.5
     assert after.strict
+    assert after.strategy == "priority"
+    assert after.explain
+    assert after.client_retry
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+async def test_who_asks_why_is_told_at_the_end(stream, autojump_clock):
+    stand = Stand({"a": ((0.0, 500),), "b": HELLO_SCRIPT})
+    body = {**CHAT, "stream": stream}
+    client = await Plane(stand).serve(asking(body, headers={"x-proxy-explain": "true"}))
+    *before, last = [json.loads(line) for line in client.text.splitlines()]
+    assert last["done"]
+    told = last["x_proxy"]
+    assert [one["target"] for one in told["candidates"]] == ["a/m", "b/m"]
+    assert [(one["target"], one["failed"]) for one in told["attempts"]] == [("a/m", "server"), ("b/m", None)]
+    assert not any("x_proxy" in line for line in before)
 
 
 async def test_a_server_that_tells_of_leaving_needs_no_task_that_waits_for_it(autojump_clock):

@@ -131,6 +131,12 @@ def test_other_last_resorts():
     assert moved(options=CallOptions(last_resort="fail_fast"), **ALL_SHUT).problem.kind is Kind.NO_TARGET
 
 
+def test_a_model_that_nobody_has_is_told_as_missing():
+    gone = {name: TargetState(absent_until=300.0) for name in "abc"}
+    assert moved(**gone) == GiveUp(Problem(Kind.NOT_FOUND, target="a/m"))
+    assert isinstance(moved(**{**gone, "b": TargetState(cooled_until=300.0)}), Start)
+
+
 def failing():
     """A house whose retry budget is used up."""
     budget = RetryBudget()
@@ -195,7 +201,7 @@ def test_each_stand_in_has_its_occasion(kind, name):
 
 
 def test_a_stand_in_for_one_occasion_is_never_asked_first():
-    plan = Plan(STAND_INS.candidates[2:] + (A,), "test")
+    plan = Plan((*STAND_INS.candidates[2:], A), "test")
     assert moved(plan=plan).candidate == A
 
 

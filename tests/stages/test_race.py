@@ -53,7 +53,7 @@ def began(ear):
 
 
 async def test_a_quick_one_has_no_rival(autojump_clock):
-    stand, ear = await carried({"a": spoken(0.4), "b": spoken(0.0)})
+    _stand, ear = await carried({"a": spoken(0.4), "b": spoken(0.0)})
     assert began(ear) == [("a/m", False)]
 
 
@@ -153,7 +153,7 @@ def quick(count, seconds, name="a/m"):
 
 async def test_p95_waits_as_long_as_most_calls_take(autojump_clock):
     options = CallOptions(hedge="p95", hedge_share=1.0)
-    stand, ear = await carried({"a": spoken(9.0), "b": spoken(0.0)}, options, known=quick(60, 0.4))
+    stand, _ear = await carried({"a": spoken(9.0), "b": spoken(0.0)}, options, known=quick(60, 0.4))
     assert stand.upstreams["b"].opened == pytest.approx([0.4], rel=0.1)
 
 

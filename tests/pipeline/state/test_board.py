@@ -480,3 +480,12 @@ def test_the_board_holds_the_newest_and_rolls_for_failures_alone():
     assert old == Snapshot()
     assert rolled == [1] * 5
     assert board.snapshot.target(T).breaker.closed_for(100.0) == 2.5
+
+
+def test_a_provider_is_believed_that_has_no_such_model_until_it_lists_it():
+    gone = evolve(Snapshot(), end(Kind.NOT_FOUND, 100.0))
+    assert gone.target(T).absent_until == 400.0
+    listed = ModelsListed("openai", 110.0, (ModelFacts(T.partition("/")[2]),))
+    assert evolve(gone, listed).target(T).absent_until == 0.0
+    other = ModelsListed("openai", 110.0, (ModelFacts("other"),))
+    assert evolve(gone, other).target(T).absent_until == 400.0

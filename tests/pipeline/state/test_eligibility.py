@@ -53,6 +53,7 @@ def found(state=None, provider=None):
             Eligible(0.5),
             id="half way up again",
         ),
+        pytest.param(TargetState(absent_until=300.0), None, Barred("absent", 300.0), id="no such model"),
         pytest.param(TargetState(cooled_until=NOW), None, Eligible(1.0), id="the rest is just over"),
     ],
 )
