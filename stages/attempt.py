@@ -31,6 +31,9 @@ REFUSAL_BYTES = 64 * 1024
 # How exactly silence is told: by this much a stream may be cut too early.
 DEADLINE_STEP_S = 0.5
 FEW_EVENTS = 16
+CLOSED_MEANWHILE = Problem(
+    Kind.LOCAL_LIMIT, "the provider began to fail while the request waited for its turn"
+)
 
 
 class Contest(Protocol):
@@ -227,7 +230,7 @@ class Attempt:
         found = eligibility(self.candidate.target, self.env.snapshot(), self.env.now())
         if isinstance(found, Eligible):
             return None
-        return Problem(Kind.LOCAL_LIMIT, "the provider began to fail while the request waited for its turn")
+        return CLOSED_MEANWHILE
 
     def _beginning(self, target: Target, losses: Losses) -> AttemptStarted:
         cost = None

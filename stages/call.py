@@ -13,9 +13,9 @@ from pipeline.values.events import Batch, Failed, Finished, Started
 from pipeline.values.exchange import Candidate, Exchange, Plan
 from pipeline.values.messages import LoadRequest
 from pipeline.wiring import Entry
-from stages.attempt import Attempt
+from stages.attempt import CLOSED_MEANWHILE, Attempt
 from stages.hedging import hedge_after, hedge_candidate
-from stages.moves import CallOptions, GiveUp, Start, Try, World, next_move
+from stages.moves import CallOptions, GiveUp, Start, Try, World, may_be_asked, next_move
 
 # Beyond this share of its permits a provider is not asked a second time for what another one does already.
 ROOM_FOR_HEDGES = 0.8
@@ -47,6 +47,9 @@ class Call:
                 return
             if move.delay_s:
                 await trio.sleep(move.delay_s)
+                if not may_be_asked(move.candidate, self._world(self._free)):
+                    self.tries = (*self.tries, Try(move.candidate, CLOSED_MEANWHILE, called=False))
+                    continue
             if await self._made(move):
                 return
 
@@ -109,12 +112,18 @@ class Race:
     async def run(self) -> bool:
         """Run it to its end. Whether there was an answer."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._take_part, self.call.attempt(self.start, self))
-            with trio.move_on_after(self.wait_s):
-                await self.decided.wait()
-            if not self.decided.is_set() and (rival := self.call.rival(self.start)):
-                nursery.start_soon(self._take_part, self.call.attempt(rival, self, hedge=True))
+            nursery.start_soon(self._challenge)
+            # Each begins in the task that has decided it: in another it would begin later, when what was decided
+            # may be wrong.
+            await self._take_part(self.call.attempt(self.start, self))
         return self.winner is not None
+
+    async def _challenge(self) -> None:
+        """Begin the second, if the first is slow and nobody has failed so far."""
+        with trio.move_on_after(self.wait_s):
+            await self.decided.wait()
+        if not self.decided.is_set() and (rival := self.call.rival(self.start)):
+            await self._take_part(self.call.attempt(rival, self, hedge=True))
 
     def won_by(self, attempt: Attempt) -> bool:
         """Whether `attempt` is the first with content. The others are over then."""

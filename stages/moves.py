@@ -110,7 +110,7 @@ def next_move(plan: Plan, tries: tuple[Try, ...], options: CallOptions, world: W
     if world.left_s < LEAST_TIME_S:
         return GiveUp(Problem(Kind.DEADLINE, "the request's own time ran out before a provider answered"))
     return (
-        _again(last, called, options, world) or _other(plan, tries, options, world) or GiveUp(_verdict(tries))
+        _again(plan, tries, options, world) or _other(plan, tries, options, world) or GiveUp(_verdict(tries))
     )
 
 
@@ -132,14 +132,15 @@ def _pick(
     candidates: tuple[Candidate, ...], world: World, again: frozenset[str] = frozenset()
 ) -> Start | None:
     """The first that may be asked and has a permit; the first that may be asked where every one is busy."""
-    able = [one for one in candidates if _may_be_asked(one, world)]
+    able = [one for one in candidates if may_be_asked(one, world)]
     if not able:
         return None
     chosen = next((one for one in able if world.free(one)), able[0])
     return Start(chosen, again=chosen.target.provider.name in again, alone=len(able) == 1)
 
 
-def _may_be_asked(candidate: Candidate, world: World) -> bool:
+def may_be_asked(candidate: Candidate, world: World) -> bool:
+    """Whether nothing speaks against asking it now."""
     return isinstance(eligibility(candidate.target, world.snapshot, world.now), Eligible)
 
 
@@ -176,24 +177,35 @@ def _worth_another(last: Try, plan: Plan) -> bool:
     return rule.other or rule.same != "no" or any(one.instead_of is kind for one in plan.candidates)
 
 
-def _again(last: Try, called: tuple[Try, ...], options: CallOptions, world: World) -> Start | None:
+def _again(plan: Plan, tries: tuple[Try, ...], options: CallOptions, world: World) -> Start | None:
     """The same candidate once more, where the strategy and the problem allow it."""
-    if options.fallback != "retry_same" or not last.called or last.problem.rule.same == "no":
+    last = tries[-1]
+    rule, candidate = last.problem.rule, last.candidate
+    if options.fallback != "retry_same" or not last.called or rule.same == "no":
         return None
-    before = sum(attempt.candidate.target == last.candidate.target for attempt in called)
-    if before >= SAME_ATTEMPTS:
+    if rule.same == "hint" and any(may_be_asked(one, world) for one in _left(plan, tries)):
         return None
-    hint = last.problem.retry_after
-    if hint is None:
-        delay = world.roll * min(BACKOFF_MOST_S, BACKOFF_BASE_S * 2 ** (before - 1))
-    else:
-        delay = hint * (1 + 0.1 * world.roll)
-    if (hint or 0) > HINT_MOST_S or delay + LEAST_TIME_S > world.left_s:
+    before = sum(attempt.called and attempt.candidate.target == candidate.target for attempt in tries)
+    delay_s = _pause_s(last.problem, before, candidate, world)
+    if before >= SAME_ATTEMPTS or delay_s is None or delay_s + LEAST_TIME_S > world.left_s:
         return None
-    provider = last.candidate.target.provider.name
-    if not world.snapshot.retries.allows(provider, True, world.now):
+    if not world.snapshot.retries.allows(candidate.target.provider.name, True, world.now):
         return None
-    return Start(last.candidate, delay, again=True)
+    return Start(candidate, delay_s, again=True)
+
+
+def _pause_s(problem: Problem, before: int, candidate: Candidate, world: World) -> float | None:
+    """Seconds until the same may be asked once more; None where that is too long, or cannot be known."""
+    hint = problem.retry_after
+    found = eligibility(candidate.target, world.snapshot, world.now)
+    if isinstance(found, Eligible):
+        if hint is None:
+            return world.roll * min(BACKOFF_MOST_S, BACKOFF_BASE_S * 2.0 ** (before - 1))
+        return hint * (1 + 0.1 * world.roll) if hint <= HINT_MOST_S else None
+    if found.reason != "resting" or hint is None or hint > HINT_MOST_S:
+        return None
+    # It rests because it said so: for that long, and not a moment less.
+    return found.until - world.now
 
 
 def _other(plan: Plan, tries: tuple[Try, ...], options: CallOptions, world: World) -> Start | None:

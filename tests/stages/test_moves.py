@@ -42,8 +42,8 @@ def move(options, *tries, left=100.0, busy=(), roll=0.5):
         pytest.param(move(SAME, tried(A, Kind.AUTH)), Start(B), id="not where that cannot help"),
         pytest.param(
             move(SAME, tried(A, Kind.RATE_LIMITED, hint=2.0)),
-            Start(A, 2.1, again=True),
-            id="a hint is waited out",
+            Start(B),
+            id="a hint is not waited out where there are others",
         ),
         pytest.param(move(SAME, tried(A, Kind.RATE_LIMITED, hint=11.0)), Start(B), id="a long hint is not"),
         pytest.param(
