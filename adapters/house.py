@@ -22,7 +22,7 @@ class House:
     """`started`: when the house began, by `time.monotonic`. `environment`: `production`, `development` ...
 
     `version` is our own. `calls_models(path)`: whether models are called there, by the data plane; with another method than
-    POST such a path comes to us.
+    POST such a path comes to us. `instance`: our own mark in the hop header.
     """
 
     env: Env
@@ -33,6 +33,7 @@ class House:
     environment: str = "development"
     calls_models: Callable[[str], bool] = nowhere
     max_body_bytes: int = DEFAULT_BODY_BYTES
+    instance: str = ""
 
     def catalogue(self) -> Catalogue:
         """All that lists of models are made from, as it is now."""
