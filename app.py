@@ -44,6 +44,7 @@ from adapters.logs import LogOptions, logging_to, to_descriptor
 from adapters.origins import ByOrigin
 from adapters.probes import ProbeOptions, watch_providers
 from adapters.providers import CODECS, CREDENTIALS
+from adapters.relaying import Relay, relayed
 from adapters.reloading import reloading
 from adapters.serving import CannotListen, ServerOptions, bound, serve
 from adapters.silences import Silences
@@ -210,6 +211,7 @@ def assembled(config: Config) -> Assembled:
         calls_models=lambda path: dialect_at(path) is not None,
         max_body_bytes=config.server.max_body_bytes,
         explain=explaining(dry_run, edge),
+        instance=instance,
     )
     guard = Guard(
         instance=instance,
@@ -218,7 +220,16 @@ def assembled(config: Config) -> Assembled:
         origins=origins_pattern(config.server.origins),
         draining=lambda: lifecycle.draining,
     )
-    application = guarded(data_plane(edge, control_plane(house)), guard)
+    relay = Relay(
+        env=env,
+        tell=board.tell,
+        lifecycle=lifecycle,
+        ollamas={provider.name: provider for provider in managed(config)},
+        context=ssl.create_default_context(),
+        instance=instance,
+        max_body_bytes=config.server.max_body_bytes,
+    )
+    application = guarded(data_plane(edge, relayed(relay, control_plane(house))), guard)
     return Assembled(config, env, board, ledger, lifecycle, silences, house, application, credentials)
 
 
@@ -271,6 +282,11 @@ def environment(config: Config, board: Board, ledger: Ledger) -> Env:
         allowed=permits(config.models_filter),
         keep=ledger.keep,
     )
+
+
+def managed(config: Config) -> tuple[Provider, ...]:
+    """The Ollamas whose models may be managed through us, in the order they are asked."""
+    return tuple(provider for provider in config.providers if config.management and provider.kind == "ollama")
 
 
 def services_of(config: Config, env: Env) -> tuple[Mapping[str, Service], DryRun]:

@@ -17,12 +17,13 @@ from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from adapters import health, listing, management
+from adapters import anthropic_listing, google_listing, health, listing, management, showing, tokens
 from adapters.asgi import REQUEST_ID, App, Receive, Scope, Send, send_whole
-from adapters.dialects import anthropic_chat
-from adapters.errors import error_body, is_openai, json_type
+from adapters.dialects import anthropic_chat, anthropic_errors, google_chat
+from adapters.errors import error_body, is_anthropic, is_google, is_openai, json_type
 from adapters.explanations import read_as
 from adapters.house import House
+from adapters.openapi import DOCUMENT
 from pipeline.values.http import HttpRequest
 from pipeline.values.problems import Problem
 
@@ -33,6 +34,7 @@ BODY_TIMEOUT_S = 30
 
 GET, POST, DELETE = ["GET"], ["POST"], ["DELETE"]
 TEXT = "text/plain; charset=utf-8"
+MESSAGES = "/v1/messages"
 # What Ollama's server says itself, in plain text.
 PLAIN = {404: "404 page not found", 405: "405 method not allowed"}
 WORDS = {
@@ -105,8 +107,15 @@ def json_answer(value: Any, status: int = 200) -> Response:
 
 def error_answer(status: int, text: str) -> Response:
     """An error in the form of the route's family."""
-    body = error_body(request.path, status, text, str(request.scope.get(REQUEST_ID, "")))
+    # On routes that it shares with OpenAI's a client of Anthropic's is told errors in its own form.
+    path = MESSAGES if speaks_anthropic() else request.path
+    body = error_body(path, status, text, str(request.scope.get(REQUEST_ID, "")))
     return Response(body, status, content_type=json_type(request.path))
+
+
+def speaks_anthropic() -> bool:
+    """Whether a client of Anthropic's asks on a route that OpenAI's has too."""
+    return is_openai(request.path) and anthropic_chat.VERSION in request.headers
 
 
 async def body_object(owner: str) -> management.Body:
@@ -122,7 +131,7 @@ def refused(house: House, error: HTTPException) -> Response:
     allowed = list(error.valid_methods or ()) if isinstance(error, MethodNotAllowed) else []
     if status == 404 and house.calls_models(request.path):
         status, allowed = 405, POST
-    if status in PLAIN and not is_openai(request.path):
+    if status in PLAIN and not any(has(request.path) for has in (is_openai, is_google, is_anthropic)):
         answer = Response(PLAIN[status], status, content_type=TEXT)
     else:
         answer = error_answer(status, WORDS.get(status, error.name.lower()))
@@ -158,26 +167,49 @@ async def count_tokens(house: House) -> Response:
     data = await request.get_data(as_text=False)
     assert isinstance(data, bytes)
     headers = {name.lower(): value for name, value in request.headers.items()}
-    asked = HttpRequest("POST", request.path, headers, data)
-    answer = anthropic_chat.count(asked, str(request.scope.get(REQUEST_ID, "")))
+    id = str(request.scope.get(REQUEST_ID, ""))
+    asked = anthropic_chat.read_counted(HttpRequest("POST", request.path, headers, data))
+    found = asked if isinstance(asked, Problem) else await tokens.counted(house, asked, headers)
+    if isinstance(found, Problem):
+        answer = anthropic_errors.refuse(found, None if isinstance(asked, Problem) else asked, id)
+    else:
+        answer = anthropic_chat.counted(found.tokens, found.by, id)
     return Response(answer.body, answer.head.status, dict(answer.head.headers))
 
 
 async def show(house: House) -> Response:
-    name = management.named(await body_object("ShowRequest"), "model is required")
+    body = await body_object("ShowRequest")
+    name = management.named(body, "model is required")
     if isinstance(name, management.Refusal):
         return error_answer(name.status, name.text)
+    assert not isinstance(body, management.Refusal)
     model = listing.find(name, house.catalogue())
-    if model is None:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    answer = model and await showing.shown(house, model, name, body, headers)
+    if answer is None:
         return error_answer(404, f"model '{listing.tagged(name)}' not found")
-    # This client shows the base name to its user, who should see the name he knows.
-    wanted = name if request.headers.get("User-Agent", "").startswith("GitHubCopilotChat/") else None
-    return json_answer(listing.show_answer(model, name, wanted))
+    return json_answer(answer)
 
 
 def ps(house: House) -> Response:
     env = house.env
     return json_answer(listing.ps_answer(house.catalogue(), env.snapshot(), env.now(), env.epoch()))
+
+
+def v1_models(house: House) -> Response:
+    if not speaks_anthropic():
+        return openai_models(house)
+    page = anthropic_listing.page(listing.models(house.catalogue()), request.args)
+    return error_answer(400, page) if isinstance(page, str) else json_answer(page)
+
+
+def v1_model(house: House, name: str) -> Response:
+    if not speaks_anthropic():
+        return openai_model(house, name)
+    model = listing.find(name, house.catalogue())
+    if model is None:
+        return error_answer(404, f"model '{name}' not found")
+    return json_answer(anthropic_listing.entry(model, name))
 
 
 def openai_models(house: House) -> Response:
@@ -189,6 +221,33 @@ def openai_model(house: House, name: str) -> Response:
     if model is None:
         return error_answer(404, f"model '{listing.tagged(name)}' not found")
     return json_answer(listing.openai_entry(model, name))
+
+
+def google_models(house: House) -> Response:
+    size, token = request.args.get("pageSize", ""), request.args.get("pageToken", "")
+    page = google_listing.page(listing.models(house.catalogue()), size, token)
+    return error_answer(400, "pageSize and pageToken must be numbers") if page is None else json_answer(page)
+
+
+def google_model(house: House, name: str) -> Response:
+    if house.calls_models(request.path) or google_chat.COUNTED.fullmatch(request.path):
+        raise MethodNotAllowed(POST)
+    model = listing.find(name, house.catalogue())
+    if model is None:
+        return error_answer(404, f"models/{name} is not found")
+    return json_answer(google_listing.entry(model, name))
+
+
+async def google_method(house: House, name: str) -> Response:
+    """A method on a model that is no model call."""
+    data = await request.get_data(as_text=False)
+    assert isinstance(data, bytes)
+    if not google_chat.COUNTED.fullmatch(request.path):
+        return error_answer(404, WORDS[404])
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    asked = HttpRequest("POST", request.path, headers, data)
+    answer = google_chat.count(asked, str(request.scope.get(REQUEST_ID, "")))
+    return Response(answer.body, answer.head.status, dict(answer.head.headers))
 
 
 def whole_health(house: House) -> Response:
@@ -258,6 +317,10 @@ def no_provider(name: str) -> Response:
     return error_answer(404, f"provider '{name}' not found")
 
 
+def openapi(house: House) -> Response:
+    return Response(DOCUMENT, content_type="application/json")
+
+
 def unmanaged(
     refuse: Callable[[management.Body, management.Serves], management.Refusal], owner: str
 ) -> Handler:
@@ -277,6 +340,11 @@ def blob(house: House, digest: str) -> Response:
     return error_answer(refusal.status, refusal.text)
 
 
+def recommendations(house: House) -> Response:
+    """We know what is served, not what is good for whom."""
+    return json_answer({"recommendations": []})
+
+
 def account(house: House, **_: str) -> Response:
     refusal = management.account()
     return error_answer(refusal.status, refusal.text)
@@ -294,12 +362,20 @@ ROUTES: tuple[tuple[str, list[str], Handler], ...] = (
     ("/api/providers", GET, providers),
     ("/api/providers/<name>", GET, provider),
     ("/api/route/explain", POST, explain),
-    ("/v1/models", GET, openai_models),
-    ("/v1/models/<path:name>", GET, openai_model),
+    ("/v1/models", GET, v1_models),
+    ("/v1/models/<path:name>", GET, v1_model),
+    ("/openai/models", GET, openai_models),
+    ("/openai/models/<path:name>", GET, openai_model),
+    ("/openai/v1/models", GET, openai_models),
+    ("/openai/v1/models/<path:name>", GET, openai_model),
     ("/v1/messages/count_tokens", POST, count_tokens),
+    *((f"/{version}/models", GET, google_models) for version in ("v1beta", "v1alpha")),
+    *((f"/{version}/models/<path:name>", GET, google_model) for version in ("v1beta", "v1alpha")),
+    *((f"/{version}/models/<path:name>", POST, google_method) for version in ("v1beta", "v1alpha", "v1")),
     ("/health", GET, whole_health),
     ("/health/live", GET, live),
     ("/health/ready", GET, ready),
+    ("/openapi.json", GET, openapi),
     ("/api/pull", POST, unmanaged(management.pull, "PullRequest")),
     ("/api/push", POST, unmanaged(management.push, "PushRequest")),
     ("/api/create", POST, unmanaged(management.create, "CreateRequest")),
@@ -309,6 +385,7 @@ ROUTES: tuple[tuple[str, list[str], Handler], ...] = (
     ("/api/me", POST, account),
     ("/api/signout", POST, account),
     ("/api/user/keys/<key>", DELETE, account),
+    ("/api/experimental/model-recommendations", GET, recommendations),
     ("/api/experimental/web_search", POST, account),
     ("/api/experimental/web_fetch", POST, account),
 )

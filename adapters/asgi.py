@@ -14,6 +14,8 @@ RawHeaders: TypeAlias = Iterable[tuple[bytes, bytes]]
 REQUEST_ID = "ollama_proxy.request_id"
 # Where our own server leaves a function that takes what is to be called when the client leaves.
 ON_LEAVE = "ollama_proxy.on_leave"
+# Where it leaves a function to be called for a body that may take as long as it keeps coming.
+LONG_BODY = "ollama_proxy.long_body"
 
 
 async def send_whole(send: Send, status: int, headers: RawHeaders, body: bytes = b"") -> None:

@@ -1,16 +1,25 @@
 """How an error outside a model call looks to a client: the form of the family of routes it was asked on.
 
-`/v1/messages` speaks Anthropic's form, the rest of `/v1` OpenAI's, everything else Ollama's. Model calls themselves are
-refused by their dialect.
+`/v1/messages` speaks Anthropic's form, `/v1beta` and Google's methods on models Google's, the rest of `/v1` and all of
+`/openai` OpenAI's, everything else Ollama's. Model calls themselves are refused by their dialect.
 """
 
+import re
 from typing import Any
 
 import orjson
 
 from adapters.dialects.anthropic_errors import TYPES as ANTHROPIC_TYPES
 from adapters.dialects.anthropic_errors import shown_id
+from adapters.dialects.google_errors import JSON as GOOGLE_JSON
+from adapters.dialects.google_errors import status_of
 from adapters.dialects.openai_errors import TYPES as OPENAI_TYPES
+
+# Where only Google's clients ask; and on a path of OpenAI's, what no tag of a model is.
+GOOGLE = re.compile(
+    r"(?:/upload)?/v1(?:beta|alpha)(?:/.*)?|/v1/tunedModels/.*"
+    r"|/v1/models/.*:(?:\w*(?:[gG]enerate|[eE]mbed)[A-Z]\w*|countTokens|predict\w*)"
+)
 
 
 def error_body(path: str, status: int, message: str, request_id: str) -> bytes:
@@ -23,6 +32,8 @@ def error_body(path: str, status: int, message: str, request_id: str) -> bytes:
             "error": {"type": kind, "message": message},
             "request_id": shown_id(request_id),
         }
+    elif is_google(path):
+        value = {"error": {"code": status, "message": message, "status": status_of(status)}}
     elif is_openai(path):
         kind = OPENAI_TYPES.get(status) or _type(status)
         value = {"error": {"message": message, "type": kind, "param": None, "code": None}}
@@ -33,6 +44,8 @@ def error_body(path: str, status: int, message: str, request_id: str) -> bytes:
 
 def json_type(path: str) -> str:
     """The content type of JSON on the routes of `path`'s family."""
+    if is_google(path):
+        return GOOGLE_JSON["content-type"]
     return "application/json" if is_openai(path) or is_anthropic(path) else "application/json; charset=utf-8"
 
 
@@ -42,8 +55,13 @@ def is_anthropic(path: str) -> bool:
 
 
 def is_openai(path: str) -> bool:
-    """Whether `path` is one of OpenAI's routes."""
-    return path.startswith("/v1/") and not is_anthropic(path)
+    """Whether `path` is one of OpenAI's routes, or of those that Azure has for them."""
+    return path.startswith(("/v1/", "/openai/")) and not is_anthropic(path)
+
+
+def is_google(path: str) -> bool:
+    """Whether `path` is one of Google's routes."""
+    return GOOGLE.fullmatch(path) is not None
 
 
 def _type(status: int) -> str:

@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from attrs import field, frozen
 
 from adapters.asgi import REQUEST_ID, App, Message, RawHeaders, Receive, Scope, Send, send_whole
+from adapters.dialects.headers import SENT
 from adapters.errors import error_body, json_type
 
 MOST_HEADERS = 100
@@ -33,7 +34,25 @@ STAINLESS = (
 REQUEST_HEADERS = ",".join(
     (
         *("Authorization", "Content-Type", "User-Agent", "Accept", "X-Requested-With", "OpenAI-Beta"),
+        *(
+            "X-Provider",
+            "X-Priority",
+            "X-Request-Timeout",
+            "X-Proxy-Strict",
+            "X-Routing-Strategy",
+            "X-Proxy-Explain",
+            "X-Request-Id",
+            "Idempotency-Key",
+        ),
+        *SENT,
         *(f"x-stainless-{name}" for name in STAINLESS.split()),
+    )
+).encode()
+# What a page may read of an answer beside what every page may.
+ANSWER_HEADERS = ",".join(
+    (
+        *("X-Request-Id", "X-Provider", "X-Model", "X-Attempts", "X-Queue-Ms", "X-Overhead-Ms"),
+        *("X-Proxy-Lossy", "X-Token-Count", "request-id", "Retry-After", "x-should-retry"),
     )
 ).encode()
 PREFLIGHT = (
@@ -323,7 +342,10 @@ def added_headers(asked: Asked, guard: Guard, own_id: str) -> tuple[tuple[bytes,
     """What every answer to this request carries, whoever gives it."""
     own = ((b"x-request-id", own_id.encode()),)
     origin = allowed_origin(asked, guard)
-    return own if origin is None else (*own, (b"access-control-allow-origin", origin), (b"vary", b"Origin"))
+    if origin is None:
+        return own
+    told = ((b"access-control-allow-origin", origin), (b"access-control-expose-headers", ANSWER_HEADERS))
+    return (*own, *told, (b"vary", b"Origin"))
 
 
 def guarded(app: App, guard: Guard) -> App:

@@ -34,7 +34,8 @@ class House:
     """`started`: when the house began, by `time.monotonic`. `environment`: `production`, `development` ...
 
     `version` is our own. `calls_models(path)`: whether models are called there, by the data plane; with another method than
-    POST such a path comes to us. `explain(request, headers)`: what would become of it, or why nothing.
+    POST such a path comes to us. `explain(request, headers)`: what would become of it, or why nothing. `instance`: our own
+    mark in the hop header.
     """
 
     env: Env
@@ -46,6 +47,7 @@ class House:
     calls_models: Callable[[str], bool] = nowhere
     max_body_bytes: int = DEFAULT_BODY_BYTES
     explain: Explain = unexplained
+    instance: str = ""
 
     def catalogue(self) -> Catalogue:
         """All that lists of models are made from, as it is now."""

@@ -1,11 +1,13 @@
-"""Ollama's management of models on disk, of which the house has none: what it says instead, in Ollama's own order.
+"""Ollama's management of models on disk, of which the house has none of its own.
 
-The checks a real server makes first are made too, so that a client with a fault of its own learns of that fault. All
-functions are pure.
+Where it is let through, it is for an Ollama among the providers: `directed` says for which, and by what names. Where it is
+not, the house says so, in Ollama's own order: the checks a real server makes first are made too, so that a client with a
+fault of its own learns of that fault. All functions are pure.
 """
 
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from attrs import frozen
@@ -19,7 +21,8 @@ DIGEST = re.compile(r"sha256[:-][0-9a-fA-F]{64}")
 
 ELSEWHERE = (
     "{action} is not done here: this gateway serves the models of its providers and keeps none itself. "
-    "Ask the Ollama server itself (OLLAMA_HOST), or see /api/tags for what is served here"
+    "Ask the Ollama server itself (OLLAMA_HOST), let it through to an Ollama among the providers "
+    "(OLLAMA_ALLOW_MANAGEMENT=true), or see /api/tags for what is served here"
 )
 
 
@@ -65,6 +68,54 @@ def named(body: Body, nameless: str) -> str | Refusal:
     if not name.strip():
         return Refusal(400, nameless)
     return name if is_name(name.strip()) else Refusal(400, "invalid model name")
+
+
+@frozen
+class Directed:
+    """A management request as an Ollama is to get it.
+
+    `place`: the Ollama that its names name, if they do. `streams`: whether its progress is wanted as it comes.
+    """
+
+    body: bytes
+    place: str | None
+    streams: bool
+
+
+def directed(data: bytes, owner: str, names: Iterable[str], places: Collection[str]) -> Directed | Refusal:
+    """The request in `data` with each model called by its own name.
+
+    Clients may call it by the Ollama that has it as well (`ollama/llama3`). `names`: the fields that name models; `places`:
+    the Ollamas there are. Whatever else is in it is for the server to judge.
+    """
+    body = body_object(data, owner)
+    if isinstance(body, Refusal):
+        return body
+    named = {name: body[name] for name in names if isinstance(body.get(name), str)}
+    apart = {name: qualified(value, places) for name, value in named.items()}
+    found = sorted({place for place, _ in apart.values() if place})
+    if len(found) > 1:
+        return Refusal(400, f"the models are at different servers: {', '.join(found)}")
+    streams = body.get("stream") is not False
+    if not found:
+        return Directed(data, None, streams)
+    own = {name: model for name, (_, model) in apart.items()}
+    return Directed(json.dumps({**body, **own}).encode(), found[0], streams)
+
+
+def qualified(name: str, places: Collection[str]) -> tuple[str | None, str]:
+    """The place a model's name begins with, if that is one of `places`, and the rest of the name."""
+    place, _, own = name.strip().partition("/")
+    return (place.lower(), own) if own and place.lower() in places else (None, name)
+
+
+def place_asked(header: str, places: Collection[str]) -> str | Refusal:
+    """The first Ollama that `X-Provider` names."""
+    wanted = (name.strip().lower() for name in header.partition(";")[0].split(","))
+    found = next((name for name in wanted if name in places), None)
+    if found is None:
+        return Refusal(400, f"X-Provider names no Ollama of this proxy; it has: {', '.join(places)}")
+    return found
 
 
 def pull(body: Body, serves: Serves) -> Refusal:

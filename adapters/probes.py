@@ -94,6 +94,11 @@ def pause_s(options: ProbeOptions, roll: float) -> float:
     return min(options.interval_s, options.models_ttl_s) * (0.9 + 0.2 * roll)
 
 
+async def refresh(env: Env, tell: Callable[[Fact], None], provider: Provider, limit_s: float) -> None:
+    """List the models of `provider` now, for who knows that they have changed. Tells what came of it, as every look does."""
+    await _probe(env, tell, provider, ProbeOptions(limit_s=limit_s))
+
+
 async def _probe(env: Env, tell: Callable[[Fact], None], provider: Provider, options: ProbeOptions) -> None:
     """Ask once, and tell what came of it."""
     codec = env.codecs[provider.kind]

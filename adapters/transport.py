@@ -7,7 +7,7 @@ sees; over HTTP/2 it would go on generating.
 
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
@@ -34,9 +34,12 @@ class HttpxTransport:
     client: httpx.AsyncClient
 
     @asynccontextmanager
-    async def open(self, request: HttpRequest) -> AsyncIterator[Reply | Problem]:
-        """As the port says."""
-        sent = httpx.Request(request.method, request.url, headers=request.headers, content=request.body)
+    async def open(
+        self, request: HttpRequest, parts: AsyncIterable[bytes] | None = None
+    ) -> AsyncIterator[Reply | Problem]:
+        """As the port says. `parts`: the body in place of the request's own, sent on piece by piece as it comes."""
+        body = request.body if parts is None else parts
+        sent = httpx.Request(request.method, request.url, headers=request.headers, content=body)
         try:
             response = await self.client.send(sent, stream=True)
         except (httpx.TransportError, httpx.InvalidURL, ssl.SSLError) as error:

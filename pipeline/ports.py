@@ -49,6 +49,8 @@ class Codec:
     It is the health probe as well.
     `served(provider, listed)`: what an account serves of the models its list names; all, as a rule.
     `patterns`: shell patterns of model names that this vendor serves, for providers whose list is not known.
+    `count(request, target)`: the unsigned call that counts the tokens of `request`, None where that is not offered; and
+    `counted(body)`: what its answer says, None if unreadable.
     """
 
     kind: str
@@ -63,6 +65,8 @@ class Codec:
     models: Callable[[bytes], tuple[ModelFacts, ...]]
     patterns: tuple[str, ...] = ()
     served: Callable[[Provider, tuple[ModelFacts, ...]], tuple[ModelFacts, ...]] = all_listed
+    count: Callable[[ChatRequest, Target], HttpRequest | None] | None = None
+    counted: Callable[[bytes], int | None] | None = None
 
 
 @frozen

@@ -13,9 +13,13 @@ from attrs import evolve, frozen
 from pipeline.identity import Identity, identity, regional
 from pipeline.known import NOTHING_KNOWN, Knowledge, near
 from pipeline.names import Lists, by_name, canonical, everything, overlaid, rule_of
-from pipeline.values.targets import ModelFacts, ModelRule, Provider, Target
+from pipeline.values.messages import ChatRequest, EmbedRequest, Thinking
+from pipeline.values.targets import Capability, ModelFacts, ModelRule, Provider, Target
 
 Why: TypeAlias = Literal["alias", "qualified", "listed", "pattern", "equivalent"]
+
+# A wish to think, made of a model that cannot.
+UNGRANTED = Thinking(False, wish=True)
 
 _KNOWABLE = tuple(fact.name for fact in attrs.fields(ModelFacts) if fact.name not in ("name", "presumed"))
 
@@ -52,6 +56,23 @@ def all_facts(
         facts = evolve(completed(facts, general), presumed=facts.capabilities is None)
     rule = rule_of(f"{provider.name}/{facts.name}", rules) or rule_of(facts.name, rules)
     return facts if rule is None or rule.targets else overlaid(facts, rule)
+
+
+def lacking(target: Target, needs: tuple[Capability, ...]) -> Capability | None:
+    """The first of `needs` that the model does not have, as far as is known; what is not known is tried."""
+    known = target.facts.capabilities
+    if known is None:
+        return None
+    return next((need for need in needs if need not in known), None)
+
+
+def fitted(request: ChatRequest | EmbedRequest, target: Target) -> ChatRequest | EmbedRequest:
+    """The request as `target` is asked it: thinking that is but a wish is not asked of a model that cannot think."""
+    if not isinstance(request, ChatRequest) or (thinking := request.thinking) is None:
+        return request
+    if not (thinking.on and thinking.wish) or lacking(target, ("thinking",)) is None:
+        return request
+    return evolve(request, thinking=UNGRANTED)
 
 
 @frozen

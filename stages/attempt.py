@@ -14,9 +14,10 @@ from attrs import define, evolve, field
 
 from pipeline.ports import Codec, Encoded, Env, Reply
 from pipeline.protocol import Wire
+from pipeline.serving import fitted
 from pipeline.state.eligibility import Eligible, eligibility
 from pipeline.values.events import Batch, Event, Failed, Finished, Started, Usage, UsageSeen, joined
-from pipeline.values.exchange import Candidate, Exchange, How, Losses
+from pipeline.values.exchange import Candidate, Exchange, How, Loss, Losses
 from pipeline.values.facts import AttemptEnded, AttemptStarted, Connected, FirstToken
 from pipeline.values.http import HttpRequest
 from pipeline.values.messages import ChatRequest, EmbedRequest
@@ -31,6 +32,8 @@ REFUSAL_BYTES = 64 * 1024
 # How exactly silence is told: by this much a stream may be cut too early.
 DEADLINE_STEP_S = 0.5
 FEW_EVENTS = 16
+# Thinking was a wish, and the model cannot.
+WITHOUT_THINKING = Loss("thinking", How.DROPPED)
 CLOSED_MEANWHILE = Problem(
     Kind.LOCAL_LIMIT, "the provider began to fail while the request waited for its turn"
 )
@@ -64,6 +67,7 @@ class Attempt:
     problem: Problem | None = field(default=None, init=False)
     called: bool = field(default=False, init=False)
     committed: bool = field(default=False, init=False)
+    _request: ChatRequest | EmbedRequest = field(init=False)
     _encoded: Encoded | None = field(default=None, init=False)
     _ended: bool = field(default=False, init=False)
     _started: float = field(default=0.0, init=False)
@@ -73,6 +77,12 @@ class Attempt:
     def candidate(self) -> Candidate:
         """Whom it asks."""
         return self.start.candidate
+
+    @_request.default
+    def _fitted(self) -> ChatRequest | EmbedRequest:
+        request = self.exchange.request
+        assert isinstance(request, ChatRequest | EmbedRequest)
+        return fitted(request, self.candidate.target)
 
     async def run(self) -> None:
         """Make the attempt; afterwards the fields say what became of it."""
@@ -92,6 +102,8 @@ class Attempt:
     def _encode(self, codec: Codec) -> None:
         """Make the request for the target, or find out why it cannot be made."""
         encoded = codec.encode(self._request, self.candidate.target)
+        if isinstance(encoded, Encoded) and self._request is not self.exchange.request:
+            encoded = evolve(encoded, losses=(WITHOUT_THINKING, *encoded.losses))
         if isinstance(encoded, Problem):
             self._fail(encoded)
         elif self.exchange.strict and (lost := _lost(encoded.losses)):
@@ -106,12 +118,6 @@ class Attempt:
         assert self._encoded is not None
         http, self._encoded = self._encoded.http.with_headers(self.exchange.forwarded), None
         return codec.sign(http, self.candidate.target.provider.secret, self.env.epoch())
-
-    @property
-    def _request(self) -> ChatRequest | EmbedRequest:
-        request = self.exchange.request
-        assert isinstance(request, ChatRequest | EmbedRequest)
-        return request
 
     async def _call(self, codec: Codec) -> None:
         target, request = self.candidate.target, self._request

@@ -16,7 +16,7 @@ from pipeline.known import NOTHING_KNOWN, Knowledge
 from pipeline.names import Lists, everything, rule_of
 from pipeline.ports import Env
 from pipeline.protocol import Stage, before
-from pipeline.serving import Served, who_serves
+from pipeline.serving import Served, lacking, who_serves
 from pipeline.state.board import Snapshot
 from pipeline.values.exchange import Candidate, Exchange, Plan, Preference, Refused
 from pipeline.values.messages import ChatRequest, EmbedRequest, Image, Request
@@ -160,13 +160,16 @@ class Memory:
 
 
 def needs_of(request: Request) -> tuple[Capability, ...]:
-    """The capabilities a model must have for this request, in the order their lack is told."""
+    """The capabilities a model must have for this request, in the order their lack is told.
+
+    Thinking that is but a wish is none of them.
+    """
     if isinstance(request, EmbedRequest):
         return ("embedding",)
     if not isinstance(request, ChatRequest):
         return ()
     needs: list[Capability] = ["completion"]
-    if request.thinking is not None and request.thinking.on:
+    if request.thinking is not None and request.thinking.on and not request.thinking.wish:
         needs.insert(0, "thinking")
     if request.tools:
         needs.append("tools")
@@ -177,6 +180,12 @@ def needs_of(request: Request) -> tuple[Capability, ...]:
     return tuple(needs)
 
 
+def wishes_of(request: Request) -> tuple[Capability, ...]:
+    """The capabilities that a model had better have."""
+    thinking = request.thinking if isinstance(request, ChatRequest) else None
+    return ("thinking",) if thinking is not None and thinking.on and thinking.wish else ()
+
+
 def _shows_images(request: ChatRequest) -> bool:
     if request.prompt is not None and request.prompt.images:
         return True
@@ -185,14 +194,6 @@ def _shows_images(request: ChatRequest) -> bool:
             if isinstance(part, Image):
                 return True
     return False
-
-
-def lacking(target: Target, needs: tuple[Capability, ...]) -> Capability | None:
-    """The first of `needs` that the model does not have, as far as is known; what is not known is tried."""
-    known = target.facts.capabilities
-    if known is None:
-        return None
-    return next((need for need in needs if need not in known), None)
 
 
 def surely_lacking(target: Target, needs: tuple[Capability, ...]) -> Capability | None:
@@ -252,7 +253,7 @@ def refusals(found: Found, preference: Preference, sized: "Sized") -> tuple[Refu
 
 
 def _why_unfit(target: Target, sized: "Sized") -> str:
-    if (need := lacking(target, sized.needs)) is not None:
+    if (need := lacking(target, (*sized.needs, *sized.wished))) is not None:
         return f"has no {need}"
     return f"takes {target.facts.context_length} tokens, and the request has about {sized.tokens}"
 
@@ -263,6 +264,7 @@ class Sized:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.needs = needs_of(request)
+        self.wished = wishes_of(request)
 
     @cached_property
     def tokens(self) -> int:
@@ -275,13 +277,13 @@ class Sized:
 
 
 def _fitting(targets: tuple[Target, ...], sized: Sized) -> tuple[Target, ...]:
-    able = _able(targets, sized.needs)
+    able = _able(targets, sized.needs, sized.wished)
     return tuple([target for target in able if not sized.surely_exceeds(target.facts.context_length)])
 
 
 def _unfit(targets: tuple[Target, ...], sized: Sized) -> Problem:
     """Why none of `targets` can take the request."""
-    able = _able(targets, sized.needs)
+    able = _able(targets, sized.needs, sized.wished)
     if not able:
         first = targets[0]
         return Problem(Kind.UNSUPPORTED, subject=surely_lacking(first, sized.needs), target=first.name)
@@ -297,9 +299,13 @@ def _preferred(targets: tuple[Target, ...], preference: Preference) -> tuple[Tar
     return tuple(target for target in targets if target.provider.name in preference.providers)
 
 
-def _able(targets: tuple[Target, ...], needs: tuple[Capability, ...]) -> tuple[Target, ...]:
-    """Those that can do it; where none is known to, those that are not certain to be unable."""
+def _able(
+    targets: tuple[Target, ...], needs: tuple[Capability, ...], wished: tuple[Capability, ...]
+) -> tuple[Target, ...]:
+    """Those that can do it, and what is wished as well; where none is known to, those that are not certain to be unable."""
     able = tuple([target for target in targets if lacking(target, needs) is None])
+    if wished:
+        able = tuple([target for target in able if lacking(target, wished) is None]) or able
     return able or tuple([target for target in targets if surely_lacking(target, needs) is None])
 
 

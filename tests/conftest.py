@@ -64,19 +64,3 @@ def served(request: pytest.FixtureRequest) -> Process:
     """The proxy over each kind of provider, and served in each way there is."""
     running: Process = request.getfixturevalue(f"over_{request.param}")
     return running
-
-
-@pytest.fixture(scope="session", params=["anthropic", "google", "openrouter", "azure", "aws_bedrock"])
-def cloud(request: pytest.FixtureRequest, simulator: Process) -> Iterator[tuple[str, Process]]:
-    """The proxy over each of the other kinds of provider, in turn, and which that is."""
-    with processes.gateway(
-        simulator, request.param, AZURE_DEPLOYMENTS="chat,basic,tools,think,embed,insert"
-    ) as running:
-        yield request.param, running
-
-
-@pytest.fixture(scope="session", params=["openai", "ollama"])
-def gateway(request: pytest.FixtureRequest) -> Process:
-    """The proxy, once over each kind of provider."""
-    running: Process = request.getfixturevalue(f"over_{request.param}")
-    return running

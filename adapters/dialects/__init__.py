@@ -5,6 +5,9 @@ from collections.abc import Mapping
 
 from adapters.dialects import (
     anthropic_chat,
+    azure_paths,
+    google_chat,
+    google_embed,
     ollama_chat,
     ollama_embed,
     ollama_generate,
@@ -25,10 +28,15 @@ DIALECTS: Mapping[str, Dialect] = {
     "/v1/embeddings": openai_embeddings.DIALECT,
     "/v1/messages": anthropic_chat.DIALECT,
     "/v1/responses": openai_responses.DIALECT,
+    **azure_paths.DIALECTS,
 }
 
 # Routes whose path names the model.
-PATTERNS: tuple[tuple[re.Pattern[str], Dialect], ...] = ()
+PATTERNS: tuple[tuple[re.Pattern[str], Dialect], ...] = (
+    *azure_paths.PATTERNS,
+    (google_chat.PATHS, google_chat.DIALECT),
+    (google_embed.PATHS, google_embed.DIALECT),
+)
 
 
 def dialect_at(path: str) -> Dialect | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
-from attrs import define, field
+from attrs import define, evolve, field
 
 from adapters.dialects.anthropic_details import CLAUDE, DETAILS, unpacked
 from adapters.dialects.fields import Fields
@@ -21,20 +21,21 @@ from pipeline.values.messages import Image, Message, Opaque, Part, Reasoning, Ro
 FORMAT = "anthropic.messages"
 CHAT = "openai.chat"
 ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "system": Role.SYSTEM}
+BILLING = "x-anthropic-billing-header:"
 PDF, PLAIN = "application/pdf", "text/plain"
 
 
 @define
 class Reader:
-    """What is gathered while the turns of one request are read. `cache`: the last mark of what may be cached."""
+    """What is gathered while the turns of one request are read. `cached`: whether some of it may be kept for later."""
 
     calls: OpenCalls = field(factory=OpenCalls)
     beside: dict[str, Any] = field(factory=dict)
-    cache: Mapping[str, Any] | None = None
+    cached: bool = False
 
     def system(self, fields: Fields) -> tuple[Message, ...]:
         """The instructions: a text, or blocks of text."""
-        parts = tuple(part for part in self._content(fields, "system") if part != Text(""))
+        parts = tuple(part for part in self._content(fields, "system") if not _wordless(part))
         return (Message(Role.SYSTEM, parts),) if parts else ()
 
     def messages(self, fields: Fields) -> tuple[Message, ...]:
@@ -82,18 +83,18 @@ class Reader:
 
     def _parts(self, block: Fields) -> tuple[Part, ...]:
         """One block, whatever it is but a call or a result."""
-        self.note_cache(block)
+        mark = self.mark(block)
         match block.text("type"):
             case "text":
                 if block.values.get("citations"):
                     self.beside["messages.citations"] = True
-                return (Text(required(block, "text")),)
+                return (Text(required(block, "text"), cache=mark),)
             case "image":
-                return (self._image(block),)
+                return (self._image(block, mark),)
             case "document":
-                return self._document(block)
+                return _marked(self._document(block), mark)
             case "search_result":
-                return self._found(block)
+                return _marked(self._found(block), mark)
             case "thinking":
                 return (_thought(block),)
             case "redacted_thinking":
@@ -102,11 +103,13 @@ class Reader:
                 block.faults.note(f"{block.at('type')} is required", block.at("type"))
         return (Opaque(FORMAT, block.values),)
 
-    def note_cache(self, block: Fields) -> None:
-        """Keep the mark of what may be cached up to here."""
-        self.cache = block.mapping("cache_control") or self.cache
+    def mark(self, block: Fields) -> Mapping[str, Any] | None:
+        """The mark that all up to here may be cached."""
+        found = block.mapping("cache_control") or None
+        self.cached = self.cached or found is not None
+        return found
 
-    def _image(self, block: Fields) -> Image | Opaque:
+    def _image(self, block: Fields, mark: Mapping[str, Any] | None) -> Image | Opaque:
         source = block.inner("source") or Fields({}, block.faults, block.at("source"))
         match source.text("type"):
             case "base64":
@@ -114,12 +117,12 @@ class Reader:
                 if not data or illegal_at(data) is not None:
                     source.faults.note(f"{source.at('data')} must be base64 data", source.at("data"))
                     return Image()
-                return Image(data=data, media_type=media_type(data) or kind or None)
+                return Image(data=data, media_type=media_type(data) or kind or None, cache=mark)
             case "url":
                 url = required(source, "url")
                 if not url.startswith(("https://", "http://")):
                     source.faults.note(f"{source.at('url')} must be a web address", source.at("url"))
-                return Image(url=url)
+                return Image(url=url, cache=mark)
             case None:
                 source.faults.note(f"{source.at('type')} is required", source.at("type"))
         return Opaque(FORMAT, block.values)
@@ -165,22 +168,34 @@ class Reader:
         return (*(Text(f"{line}\n") for line in heads if line), *self._content(block, "content"))
 
     def _call(self, block: Fields, turn: int, place: int) -> ToolCall:
-        self.note_cache(block)
         given = block.mapping("input")
         id, name = required(block, "id"), required(block, "name")
-        return ToolCall(id or made_id(turn, place), name, orjson.dumps(given or {}).decode())
+        arguments = orjson.dumps(given or {}).decode()
+        return ToolCall(id or made_id(turn, place), name, arguments, cache=self.mark(block))
 
     def _result(self, block: Fields, turn: int) -> tuple[Part, ...]:
         """The result, its texts as one; what is not text stands behind it."""
-        self.note_cache(block)
         call_id, name = self.calls.answered(required(block, "tool_use_id"), "", turn)
         said = self._content(block, "content")
         text = "\n".join(part.text for part in said if isinstance(part, Text))
         failed = block.flag("is_error") or False
-        if failed:
-            self.beside["messages.tool_results.is_error"] = True
         others = (part for part in said if not isinstance(part, Text))
-        return (ToolResult(call_id, name, text, failed), *others)
+        return (ToolResult(call_id, name, text, failed, cache=self.mark(block)), *others)
+
+
+def _wordless(part: Part) -> bool:
+    """Whether a block of the instructions tells a model nothing. One is for who sends the bill, and for nobody else."""
+    return isinstance(part, Text) and (not part.text or part.text.startswith(BILLING))
+
+
+def _marked(parts: tuple[Part, ...], mark: Mapping[str, Any] | None) -> tuple[Part, ...]:
+    """What a block says, with its mark behind the last of it. A block of Anthropic's own has it inside."""
+    if mark is None or not parts:
+        return parts
+    *others, last = parts
+    if isinstance(last, Text) or (isinstance(last, Opaque) and last.format == CHAT):
+        last = evolve(last, cache=mark)
+    return (*others, last)
 
 
 def required(fields: Fields, name: str) -> str:

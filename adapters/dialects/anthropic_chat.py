@@ -16,7 +16,6 @@ from adapters.dialects import anthropic_replies
 from adapters.dialects.anthropic_blocks import FORMAT, Reader, required
 from adapters.dialects.anthropic_details import as_given
 from adapters.dialects.anthropic_errors import JSON, refuse, shown_id
-from adapters.dialects.anthropic_tokens import estimate
 from adapters.dialects.fields import Fields
 from adapters.dialects.openai_fields import open_fields, positive, read_name, rest_of
 from pipeline.ports import Answer, Dialect
@@ -64,7 +63,7 @@ def read(http: HttpRequest) -> Request | Problem:
     fields = open_fields(http)
     if isinstance(fields, Problem):
         return fields
-    return _request(fields, http.headers, counted=False)
+    return _request(fields, http.headers, limited=True)
 
 
 def read_counted(http: HttpRequest) -> ChatRequest | Problem:
@@ -72,28 +71,27 @@ def read_counted(http: HttpRequest) -> ChatRequest | Problem:
     fields = open_fields(http)
     if isinstance(fields, Problem):
         return fields
-    return _request(fields, http.headers, counted=True)
+    return _request(fields, http.headers, limited=False)
 
 
-def count(http: HttpRequest, exchange_id: str) -> Answer:
-    """The whole answer of `/v1/messages/count_tokens`: an estimate, which is said in a header."""
-    request = read_counted(http)
-    if isinstance(request, Problem):
-        return refuse(request, None, exchange_id)
-    headers = {**JSON, "request-id": shown_id(exchange_id), "x-token-count": "estimate"}
-    return Answer(ReplyHead(200, headers), orjson.dumps({"input_tokens": estimate(request)}))
+def counted(tokens: int, by: str, exchange_id: str) -> Answer:
+    """The whole answer of `/v1/messages/count_tokens`; a header says who counted."""
+    headers = {**JSON, "request-id": shown_id(exchange_id), "x-token-count": by}
+    return Answer(ReplyHead(200, headers), orjson.dumps({"input_tokens": tokens}))
 
 
-def _request(fields: Fields, headers: Mapping[str, str], counted: bool) -> ChatRequest | Problem:
+def _request(fields: Fields, headers: Mapping[str, str], limited: bool) -> ChatRequest | Problem:
     spoken = _headers(fields, headers)
     sent = read_name(fields)
     limit = positive(fields, "max_tokens")
-    if limit is None and not counted and fields.values.get("max_tokens") is None:
+    if limit is None and limited and fields.values.get("max_tokens") is None:
         fields.faults.note("max_tokens is required and must be positive", "max_tokens")
     reader = Reader()
     turns = (*reader.system(fields), *reader.messages(fields))
     extra = rest_of(fields, HELD)
     tools = _tools(fields, reader, extra)
+    if reader.cached:
+        reader.beside["cache_control"] = True
     config = dict(fields.mapping("output_config") or {})
     thinking = _thinking(fields, config, reader.beside)
     form = _format(fields, config)
@@ -101,8 +99,6 @@ def _request(fields: Fields, headers: Mapping[str, str], counted: bool) -> ChatR
     user = _user(fields, extra)
     if config:
         extra["output_config"] = config
-    if reader.cache is not None:
-        extra.setdefault("cache_control", reader.cache)
     request = ChatRequest(
         model=sent.strip(),
         messages=turns,
@@ -156,7 +152,6 @@ def _tools(fields: Fields, reader: Reader, extra: dict[str, Any]) -> tuple[Tool,
     found: list[Tool] = []
     others: list[Mapping[str, Any]] = []
     for tool in fields.objects("tools"):
-        reader.note_cache(tool)
         if tool.text("type") in (None, "custom"):
             found.append(_tool(tool, reader))
         else:
@@ -170,7 +165,13 @@ def _tool(tool: Fields, reader: Reader) -> Tool:
     for name in rest_of(tool, TOOL_HELD):
         reader.beside[f"tools.{name}"] = True
     name = required(tool, "name")
-    return Tool(name, tool.text("description"), tool.mapping("input_schema"), tool.flag("strict"))
+    return Tool(
+        name,
+        tool.text("description"),
+        tool.mapping("input_schema"),
+        tool.flag("strict"),
+        cache=reader.mark(tool),
+    )
 
 
 def _tool_choice(fields: Fields) -> tuple[ToolChoice | None, bool | None]:
@@ -195,12 +196,15 @@ def _tool_choice(fields: Fields) -> tuple[ToolChoice | None, bool | None]:
 
 
 def _thinking(fields: Fields, config: dict[str, Any], beside: dict[str, Any]) -> Thinking | None:
-    """Whether to think, and how much. An effort alone asks for thinking too; beside "disabled" it stays in `config`."""
+    """Whether to think, and how much. An effort alone asks for thinking too; beside "disabled" it stays in `config`.
+
+    Clients ask for it without knowing the model, so a model that cannot think shall answer all the same.
+    """
     effort = _effort(fields)
     thinking = fields.inner("thinking")
     if thinking is None:
         config.pop("effort", None)
-        return None if effort is None else Thinking(True, effort)
+        return None if effort is None else Thinking(True, effort, wish=True)
     if thinking.values.get("display") == "omitted":
         beside["thinking.display"] = "omitted"
     kind = thinking.text("type")
@@ -208,7 +212,7 @@ def _thinking(fields: Fields, config: dict[str, Any], beside: dict[str, Any]) ->
         return Thinking(False)
     config.pop("effort", None)
     if kind == "adaptive":
-        return Thinking(True, effort)
+        return Thinking(True, effort, wish=True)
     if kind != "enabled":
         path = thinking.at("type")
         thinking.faults.note(f"{path} must be enabled, disabled or adaptive", path)
@@ -217,7 +221,7 @@ def _thinking(fields: Fields, config: dict[str, Any], beside: dict[str, Any]) ->
     if budget is None and thinking.values.get("budget_tokens") is None:
         path = thinking.at("budget_tokens")
         thinking.faults.note(f"{path} is required", path)
-    return Thinking(True, effort, budget)
+    return Thinking(True, effort, budget, wish=True)
 
 
 def _effort(fields: Fields) -> Effort | None:

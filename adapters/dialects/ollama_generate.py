@@ -3,8 +3,9 @@
 from functools import partial
 from typing import Any
 
-from adapters.dialects import ollama_replies
-from adapters.dialects.fields import Fields
+from adapters.dialects import ollama_context, ollama_replies
+from adapters.dialects.fields import Faults, Fields
+from adapters.dialects.media import as_part
 from adapters.dialects.ollama_fields import (
     check_name,
     extra_of,
@@ -23,7 +24,16 @@ from adapters.dialects.ollama_refusals import GENERATE, refusing
 from adapters.dialects.ollama_replies import Calls, Shape
 from pipeline.ports import Dialect
 from pipeline.values.http import HttpRequest
-from pipeline.values.messages import ChatRequest, LoadRequest, Prompt, Request, Source
+from pipeline.values.messages import (
+    ChatRequest,
+    LoadRequest,
+    Message,
+    Prompt,
+    Request,
+    Role,
+    Source,
+    Text,
+)
 from pipeline.values.problems import Kind, Problem
 
 NAME = "ollama.generate"
@@ -52,9 +62,13 @@ def read(http: HttpRequest) -> Request | Problem:
     if not prompt.text:
         return fields.faults.first or LoadRequest(sent.strip())
     form = read_format(fields)
+    messages = _conversation(prompt, fields.faults)
+    if messages:
+        flags |= {"template": prompt.template} if prompt.template else {}
     return fields.faults.first or ChatRequest(
         model=sent.strip(),
-        prompt=prompt,
+        messages=messages,
+        prompt=None if messages else prompt,
         sampling=chosen.sampling,
         thinking=thinking,
         format=form,
@@ -81,6 +95,43 @@ def _prompt(fields: Fields) -> Prompt:
     )
 
 
+def _conversation(prompt: Prompt, faults: Faults) -> tuple[Message, ...]:
+    """The turns that `context` brings along, and the prompt as the next; () where it brings none, or an engine's tokens."""
+    if prompt.context is None or not ollama_context.is_conversation(prompt.context):
+        return ()
+    earlier = ollama_context.read(prompt.context)
+    if earlier is None:
+        faults.note("context is not as it was given; send back the whole array, or none", "context")
+        return ()
+    if prompt.suffix is not None:
+        faults.note("context of a conversation does not go together with suffix", "suffix")
+    if prompt.system is not None:
+        others = tuple(turn for turn in earlier if turn.role is not Role.SYSTEM)
+        earlier = (_system(prompt.system), *others)
+    return (*earlier, _asked(prompt))
+
+
+def _recalls(request: Request) -> tuple[Message, ...]:
+    """The turns that the answer's `context` is to recall; none for a bare text, which is no turn of a conversation."""
+    if not isinstance(request, ChatRequest):
+        return ()
+    prompt = request.prompt
+    if prompt is None:
+        return request.messages
+    if prompt.raw or prompt.suffix is not None:
+        return ()
+    asked = _asked(prompt)
+    return (asked,) if prompt.system is None else (_system(prompt.system), asked)
+
+
+def _system(text: str) -> Message:
+    return Message(Role.SYSTEM, (Text(text),))
+
+
+def _asked(prompt: Prompt) -> Message:
+    return Message(Role.USER, (Text(prompt.text), *map(as_part, prompt.images)))
+
+
 def place(text: str, thinking: str, calls: Calls) -> dict[str, Any]:
     """The answer in an object."""
     value: dict[str, Any] = {"response": text}
@@ -94,7 +145,7 @@ def place(text: str, thinking: str, calls: Calls) -> dict[str, Any]:
 DIALECT = Dialect(
     name=NAME,
     read=read,
-    fresh=partial(ollama_replies.fresh, Shape(NAME, GENERATE, place)),
+    fresh=partial(ollama_replies.fresh, Shape(NAME, GENERATE, place, _recalls)),
     head=ollama_replies.head,
     write=ollama_replies.write,
     collect=ollama_replies.collect,

@@ -12,15 +12,21 @@ from adapters.dialects.toolcalls import OpenCalls, made_id
 from pipeline.values.messages import Message, Part, Reasoning, Role, Text, Tool, ToolCall, ToolResult
 
 ROLES = {"system": Role.SYSTEM, "user": Role.USER, "assistant": Role.ASSISTANT, "tool": Role.TOOL}
+SILENT = Message(Role.ASSISTANT, (Text(""),))
 
 
 def read_messages(fields: Fields) -> tuple[Message, ...]:
-    """The conversation. Ids that are missing are made, and results tied to the calls they answer."""
+    """The conversation. Ids that are missing are made, and results tied to the calls they answer.
+
+    Clients that give back a stream piece by piece end it with an empty message, which would part calls from results.
+    """
     calls = OpenCalls()
-    return tuple(
-        _plain(each) or _message(fields.object("messages", turn, each), turn, calls)
-        for turn, each in enumerate(fields.mappings("messages"))
-    )
+    found: list[Message] = []
+    for turn, each in enumerate(fields.mappings("messages")):
+        message = _plain(each) or _message(fields.object("messages", turn, each), turn, calls)
+        if not (calls.calls and message == SILENT):
+            found.append(message)
+    return tuple(found)
 
 
 def _plain(message: Mapping[str, Any]) -> Message | None:
@@ -44,7 +50,8 @@ def _message(fields: Fields, turn: int, calls: OpenCalls) -> Message:
         answered, name = calls.answered(call_id, named, turn)
         parts = (ToolResult(answered, name, content), *images)
     else:
-        calls.add(made)
+        given = {call.get("id") for call in fields.mappings("tool_calls")} if made else ()
+        calls.add(made, {call.id for call in made if call.id not in given})
         said = (Text(content),) if content or not (thinking or images or made) else ()
         parts = (*((Reasoning(thinking),) if thinking else ()), *said, *images, *made)
     return Message(role, parts)

@@ -45,7 +45,7 @@ def error_text(problem: Problem, sent: str, exchange_id: str, words: Words) -> s
             return words.missing(sent)
         case Kind.QUEUE_FULL:
             return SENTENCES[Kind.QUEUE_FULL]
-        case Kind.UNSUPPORTED if sent and problem.subject:
+        case Kind.UNSUPPORTED if sent and problem.subject and not problem.detail:
             return _unsupported(problem.subject, sent, words)
         case _:
             return explained(problem, exchange_id)

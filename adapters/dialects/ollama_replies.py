@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import orjson
 from attrs import evolve, field, frozen
 
+from adapters.dialects import ollama_context
 from adapters.dialects.names import sent_name
 from adapters.dialects.ollama_refusals import JSON, Words, error_json, error_text
 from adapters.dialects.toolcalls import assembled
@@ -32,28 +33,31 @@ from pipeline.values.events import (
     joined,
 )
 from pipeline.values.http import ReplyHead
-from pipeline.values.messages import ChatRequest, LoadRequest, Request, ToolCall
+from pipeline.values.messages import ChatRequest, LoadRequest, Message, Request, Role, Text, ToolCall
 from pipeline.values.problems import Kind, Problem
 
 NDJSON = {"content-type": "application/x-ndjson"}
 NS = 1_000_000_000
 UNREADABLE_CALL = Problem(Kind.GARBLED, "the model's tool call could not be read")
 
-# Calls as Ollama writes them, and fragments as a list that grows at its end without being copied.
+# Calls as Ollama writes them; fragments, and texts, as lists that grow at their end without being copied.
 Calls: TypeAlias = Sequence[dict[str, Any]]
 Fragments: TypeAlias = "tuple[Fragments, ToolCallDelta] | None"
+Texts: TypeAlias = "tuple[Texts, str] | None"
 
 
 @frozen
 class Shape:
     """A route's form. `place(text, thinking, calls)`: the keys that carry the answer; `name` its wire format.
 
+    `recalls`: the turns before the answer, where the answer's last object is to recall the conversation.
     `around`: these keys as JSON, up to a text that stands alone in them and from there on, with what makes it a piece.
     """
 
     name: str
     words: Words
     place: Callable[[str, str, Calls], dict[str, Any]]
+    recalls: Callable[[Request], tuple[Message, ...]] = lambda request: ()
     around: tuple[bytes, bytes] = field(init=False)
 
     @around.default
@@ -68,7 +72,7 @@ class Writing:
 
     `verbatim`: the upstream's bytes can stand for its events, because they carry the name the client sent; None until
     the upstream has begun. `alternatives`: to each token, as the client asked; None: no logprobs. `opening`: what every
-    line begins with, up to the time.
+    line begins with, up to the time. `turns`: what was said before, if it is to be recalled; `said`: the answer to it.
     """
 
     shape: Shape
@@ -79,10 +83,12 @@ class Writing:
     idle: str | None
     alternatives: int | None
     opening: bytes
+    turns: tuple[Message, ...] = ()
     verbatim: bool | None = None
     first_s: float | None = None
     usage: Usage = Usage()
     fragments: Fragments = None
+    said: Texts = None
     ended: bool = False
 
 
@@ -92,7 +98,8 @@ def fresh(shape: Shape, request: Request, exchange_id: str, epoch_s: float) -> W
     logprobs = request.logprobs if isinstance(request, ChatRequest) else None
     sent = sent_name(request)
     opening = orjson.dumps({"model": sent, "created_at": ""})[:-2]
-    return Writing(shape, sent, exchange_id, _ns(epoch_s), request.stream, idle, logprobs, opening)
+    began_ns, turns = _ns(epoch_s), shape.recalls(request)
+    return Writing(shape, sent, exchange_id, began_ns, request.stream, idle, logprobs, opening, turns)
 
 
 def head(state: Writing) -> ReplyHead:
@@ -124,6 +131,8 @@ def _rendered_batch(state: Writing, batch: Batch, elapsed_s: float) -> tuple[Wri
     opening, after = state.shape.around
     before = b"".join((state.opening, stamp.encode(), b'",', opening))
     lines: list[bytes] = []
+    if state.turns:
+        state = evolve(state, said=(state.said, _text_of(batch.events)))
     for event in batch.events:
         if type(event) is TextDelta and not event.choice and not event.logprobs:
             # Nearly every event of nearly every stream.
@@ -133,6 +142,12 @@ def _rendered_batch(state: Writing, batch: Batch, elapsed_s: float) -> tuple[Wri
         if state.ended:
             break
     return state, b"".join(lines)
+
+
+def _text_of(events: Iterable[Event]) -> str:
+    """What the model said in them."""
+    spoken = (event for event in events if isinstance(event, TextDelta | RefusalDelta) and not event.choice)
+    return "".join(event.text for event in spoken)
 
 
 def _noticed(state: Writing, batch: Batch, elapsed_s: float) -> Writing:
@@ -179,14 +194,15 @@ def _closing(state: Writing, finished: Finished, stamp: str, elapsed_s: float) -
     calls = _rendered(assembled(_unrolled(state.fragments)))
     if calls is None:
         return [_error_line(state, UNREADABLE_CALL)]
-    final = _final(state, stamp, state.shape.place("", "", ()), finished, elapsed_s)
+    said = "".join(_unrolled(state.said))
+    final = _final(state, stamp, state.shape.place("", "", ()), finished, elapsed_s, said)
     return [*([_line(_piece(state, stamp, "", "", calls))] if calls else []), _line(final)]
 
 
-def _unrolled(fragments: Fragments) -> list[ToolCallDelta]:
+def _unrolled(grown: Any) -> list[Any]:
     found = []
-    while fragments is not None:
-        fragments, last = fragments
+    while grown is not None:
+        grown, last = grown
         found.append(last)
     return found[::-1]
 
@@ -216,14 +232,25 @@ def _piece(state: Writing, stamp: str, text: str, thinking: str = "", calls: Cal
 
 
 def _final(
-    state: Writing, stamp: str, place: Mapping[str, Any], finished: Finished, elapsed_s: float
+    state: Writing, stamp: str, place: Mapping[str, Any], finished: Finished, elapsed_s: float, said: str
 ) -> dict[str, Any]:
+    """The last object; `said` is all of the answer."""
     reason = finished.reason if finished.reason in ("length", "load", "unload") else "stop"
     value = {"model": state.sent, "created_at": stamp, **place, "done": True, "done_reason": reason}
     if reason in ("load", "unload"):
         return value
-    measured = _metrics(state, elapsed_s) | finished.extra.get("ollama", {})
+    own = finished.extra.get("ollama", {})
+    context = {} if "context" in own else _context(state, said)
+    measured = context | _metrics(state, elapsed_s) | own
     return value | {name: item for name, item in measured.items() if item and name not in value}
+
+
+def _context(state: Writing, said: str) -> dict[str, Any]:
+    """The conversation, for the client to bring along with its next prompt; an engine's own tokens take its place."""
+    if not state.turns:
+        return {}
+    answer = Message(Role.ASSISTANT, (Text(said),))
+    return {"context": ollama_context.written((*state.turns, answer))}
 
 
 def _metrics(state: Writing, elapsed_s: float) -> dict[str, Any]:
@@ -306,7 +333,8 @@ def _whole(state: Writing, events: tuple[Event, ...], calls: Calls, elapsed_s: f
                 finished = event
     if state.idle:
         finished = Finished("unload" if state.idle == "unload" else "load")
-    place = state.shape.place("".join(text), "".join(thinking), calls)
-    value = _final(state, _stamp(state, elapsed_s), place, finished, elapsed_s)
+    said = "".join(text)
+    place = state.shape.place(said, "".join(thinking), calls)
+    value = _final(state, _stamp(state, elapsed_s), place, finished, elapsed_s, said)
     value |= _logprobs(state, logprobs)
     return _with_extra(value, extra) if extra else value

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.dialects import openai_replies
+from adapters.dialects import openai_replies, openai_writing
 from adapters.dialects.fields import Fields
 from adapters.dialects.openai_errors import refuse
-from adapters.dialects.openai_fields import open_fields, positive, read_name, rest_of, stops
+from adapters.dialects.openai_fields import open_fields, positive, read_name, read_sampling, rest_of
 from adapters.dialects.openai_messages import read_messages
 from pipeline.ports import Dialect
 from pipeline.values.http import HttpRequest
@@ -36,9 +36,10 @@ EFFORTS: Mapping[str, Effort] = {
     "max": "max",
 }
 # Most requests set few fields: what reads several of them is asked only where one stands there.
+LIMITS = ("max_completion_tokens", "max_tokens")
 SAMPLING = frozenset(
     {
-        *("max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop"),
+        *(*LIMITS, "temperature", "top_p", "top_k", "min_p", "seed", "stop"),
         *("presence_penalty", "frequency_penalty", "repetition_penalty"),
     }
 )
@@ -53,9 +54,9 @@ HELD = (
 )
 
 
-def read(http: HttpRequest) -> Request | Problem:
-    """The request. Whatever the canonical form does not hold travels in `extra`."""
-    fields = open_fields(http)
+def read(http: HttpRequest, model: str | None = None) -> Request | Problem:
+    """The request, for `model` if the path names one. Whatever the canonical form does not hold travels in `extra`."""
+    fields = open_fields(http, model)
     if isinstance(fields, Problem):
         return fields
     sent = read_name(fields)
@@ -67,7 +68,7 @@ def read(http: HttpRequest) -> Request | Problem:
         tools=_tools(fields, extra) if fields.has(TOOLS) else (),
         tool_choice=_tool_choice(fields, extra),
         parallel_tools=fields.flag("parallel_tool_calls"),
-        sampling=_sampling(fields) if fields.has(SAMPLING) else UNSET,
+        sampling=read_sampling(fields, *LIMITS) if fields.has(SAMPLING) else UNSET,
         thinking=_thinking(fields, extra) if fields.has(THINKING) else None,
         format=_format(fields, extra),
         logprobs=_logprobs(fields) if fields.has(LOGPROBS) else None,
@@ -78,22 +79,6 @@ def read(http: HttpRequest) -> Request | Problem:
         source=Source(NAME, fields.values),
     )
     return fields.faults.first or request
-
-
-def _sampling(fields: Fields) -> Sampling:
-    limit, older = positive(fields, "max_completion_tokens"), positive(fields, "max_tokens")
-    return Sampling(
-        max_tokens=older if limit is None else limit,
-        temperature=fields.number("temperature"),
-        top_p=fields.number("top_p"),
-        top_k=fields.whole("top_k"),
-        min_p=fields.number("min_p"),
-        seed=fields.whole("seed"),
-        stop=stops(fields),
-        presence_penalty=fields.number("presence_penalty"),
-        frequency_penalty=fields.number("frequency_penalty"),
-        repeat_penalty=fields.number("repetition_penalty"),
-    )
 
 
 def _logprobs(fields: Fields) -> int | None:
@@ -186,9 +171,9 @@ DIALECT = Dialect(
     name=NAME,
     read=read,
     fresh=openai_replies.fresh,
-    head=openai_replies.head,
+    head=openai_writing.head,
     write=openai_replies.write,
     collect=openai_replies.collect,
     refuse=refuse,
-    keep_alive=openai_replies.keep_alive,
+    keep_alive=openai_writing.keep_alive,
 )

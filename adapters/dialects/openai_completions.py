@@ -3,13 +3,14 @@
 from typing import Any
 
 from adapters.dialects import openai_completions_replies as replies
+from adapters.dialects import openai_writing
 from adapters.dialects.fields import Fields
 from adapters.dialects.openai_completions_replies import FORMAT as NAME
 from adapters.dialects.openai_errors import refuse
-from adapters.dialects.openai_fields import open_fields, positive, read_name, rest_of, stops
+from adapters.dialects.openai_fields import open_fields, positive, read_name, read_sampling, rest_of
 from pipeline.ports import Dialect
 from pipeline.values.http import HttpRequest
-from pipeline.values.messages import ChatRequest, Prompt, Request, Sampling, Source
+from pipeline.values.messages import ChatRequest, LoadRequest, Prompt, Request, Source
 from pipeline.values.problems import Problem
 
 MOST_ALTERNATIVES = 20
@@ -22,9 +23,12 @@ HELD = frozenset(
 )
 
 
-def read(http: HttpRequest) -> Request | Problem:
-    """The request. Whatever the canonical form does not hold travels in `extra`."""
-    fields = open_fields(http)
+def read(http: HttpRequest, model: str | None = None) -> Request | Problem:
+    """The request, for `model` if the path names one. Whatever the canonical form does not hold travels in `extra`.
+
+    With nothing to go on with it is Ollama's request to load the model.
+    """
+    fields = open_fields(http, model)
     if isinstance(fields, Problem):
         return fields
     sent = read_name(fields)
@@ -34,18 +38,21 @@ def read(http: HttpRequest) -> Request | Problem:
     _one_of_one(fields, choices)
     if fields.flag("echo"):
         fields.faults.note("echo is not supported; put the prompt before the answer yourself", "echo")
+    stream, suffix = fields.flag("stream") or False, fields.text("suffix") or None
     request = ChatRequest(
         model=sent.strip(),
-        prompt=Prompt(prompt, suffix=fields.text("suffix") or None),
-        sampling=_sampling(fields),
+        prompt=Prompt(prompt, suffix=suffix),
+        sampling=read_sampling(fields, "max_tokens"),
         logprobs=_logprobs(fields),
         choices=choices,
-        stream=fields.flag("stream") or False,
+        stream=stream,
         user=fields.text("user"),
         extra={NAME: extra} if extra else {},
         source=Source(NAME, _told(fields, prompt)),
     )
-    return fields.faults.first or request
+    if fields.faults.first:
+        return fields.faults.first
+    return request if prompt or suffix else LoadRequest(request.model, stream=stream)
 
 
 def _told(fields: Fields, prompt: str) -> dict[str, Any]:
@@ -58,8 +65,10 @@ def _prompt(fields: Fields) -> str:
     match fields.values.get("prompt"):
         case str(text) | [str(text)]:
             return text
-        case None | []:
-            fields.faults.note("prompt is required", "prompt")
+        case None:
+            return ""
+        case []:
+            fields.faults.note("prompt must be one text, not an empty list", "prompt")
         case [str(), *_]:
             fields.faults.note("prompt must be one text; send each prompt in a request of its own", "prompt")
         case [int() | list(), *_]:
@@ -83,28 +92,13 @@ def _logprobs(fields: Fields) -> int | None:
     return most
 
 
-def _sampling(fields: Fields) -> Sampling:
-    return Sampling(
-        max_tokens=positive(fields, "max_tokens"),
-        temperature=fields.number("temperature"),
-        top_p=fields.number("top_p"),
-        top_k=fields.whole("top_k"),
-        min_p=fields.number("min_p"),
-        seed=fields.whole("seed"),
-        stop=stops(fields),
-        presence_penalty=fields.number("presence_penalty"),
-        frequency_penalty=fields.number("frequency_penalty"),
-        repeat_penalty=fields.number("repetition_penalty"),
-    )
-
-
 DIALECT = Dialect(
     name=NAME,
     read=read,
     fresh=replies.fresh,
-    head=replies.head,
+    head=openai_writing.head,
     write=replies.write,
     collect=replies.collect,
     refuse=refuse,
-    keep_alive=replies.keep_alive,
+    keep_alive=openai_writing.keep_alive,
 )

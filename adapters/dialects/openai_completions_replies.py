@@ -10,8 +10,15 @@ import orjson
 from attrs import evolve, field, frozen
 
 from adapters.dialects.names import sent_name
-from adapters.dialects.openai_errors import JSON, error_object
-from adapters.dialects.openai_replies import DONE, KEEP_ALIVE, REASON_TOLD, SSE, usage_object
+from adapters.dialects.openai_writing import (
+    DONE,
+    Writing,
+    asks_for_usage,
+    failure,
+    gathered,
+    passed,
+    usage_object,
+)
 from pipeline.ports import Answer
 from pipeline.values.events import (
     Batch,
@@ -21,68 +28,44 @@ from pipeline.values.events import (
     RefusalDelta,
     Started,
     TextDelta,
-    Usage,
     UsageSeen,
-    joined,
 )
-from pipeline.values.http import ReplyHead
 from pipeline.values.messages import ChatRequest, Request
 
 FORMAT = "openai.completions"
 LOGPROBS = "logprobs"
+# How an answer can end here; all else is a plain stop. `load`: there was nothing to go on with.
+TOLD = ("length", "content_filter", "load")
 
 
-@frozen
-class Writing:
+@frozen(kw_only=True)
+class CompletionWriting(Writing):
     """How far the writing of one reply has come.
 
-    `verbatim`: the upstream's bytes stand for its events; None until the upstream has begun. `start`: how long the prompt
-    is; `offsets`: where in prompt and answer each choice is. `told`: how it ended was said, in the upstream's bytes.
+    `start`: how long the prompt is; `offsets`: where in prompt and answer each choice is.
     """
 
-    id: str
-    exchange: str
-    created: int
-    sent: str
     model: str
-    stream: bool
-    usage_asked: bool
     start: int
-    verbatim: bool | None = None
     offsets: Mapping[int, int] = field(factory=dict)
-    told: bool = False
-    usage: Usage | None = None
-    ended: bool = False
 
 
-def fresh(request: Request, exchange_id: str, epoch_s: float) -> Writing:
+def fresh(request: Request, exchange_id: str, epoch_s: float) -> CompletionWriting:
     """The state before the first event."""
-    chat = request if isinstance(request, ChatRequest) else None
-    prompt = chat.prompt.text if chat and chat.prompt else ""
-    options = chat.extra.get(FORMAT, {}).get("stream_options") if chat else None
-    return Writing(
+    prompt = request.prompt if isinstance(request, ChatRequest) else None
+    return CompletionWriting(
         id=f"cmpl-{exchange_id}",
         exchange=exchange_id,
         created=int(epoch_s),
         sent=sent_name(request),
         model=sent_name(request),
         stream=request.stream,
-        usage_asked=bool(options and options.get("include_usage")),
-        start=len(prompt),
+        usage_asked=asks_for_usage(request, FORMAT),
+        start=len(prompt.text) if prompt else 0,
     )
 
 
-def head(state: Writing) -> ReplyHead:
-    """Events for a stream, else one object."""
-    return ReplyHead(200, SSE if state.stream else JSON)
-
-
-def keep_alive(state: Writing, elapsed_s: float) -> tuple[Writing, bytes]:
-    """A comment."""
-    return state, KEEP_ALIVE if state.stream and not state.ended else b""
-
-
-def write(state: Writing, batch: Batch, elapsed_s: float) -> tuple[Writing, bytes]:
+def write(state: CompletionWriting, batch: Batch, elapsed_s: float) -> tuple[CompletionWriting, bytes]:
     """The chunks of one batch."""
     if state.ended:
         return state, b""
@@ -90,7 +73,7 @@ def write(state: Writing, batch: Batch, elapsed_s: float) -> tuple[Writing, byte
     if state.verbatim is None:
         state = _begun(state, batch)
     if state.verbatim and batch.verbatim is not None:
-        return _passed(state, batch, batch.verbatim.data)
+        return passed(state, batch, batch.verbatim.data)
     for event in batch.events:
         state = _write_event(state, event, chunks)
         if state.ended:
@@ -98,7 +81,7 @@ def write(state: Writing, batch: Batch, elapsed_s: float) -> tuple[Writing, byte
     return state, b"".join(chunks)
 
 
-def _begun(state: Writing, batch: Batch) -> Writing:
+def _begun(state: CompletionWriting, batch: Batch) -> CompletionWriting:
     """The state once the upstream has begun."""
     started = next((event for event in batch.events if isinstance(event, Started)), None)
     if started is None:
@@ -108,16 +91,7 @@ def _begun(state: Writing, batch: Batch) -> Writing:
     return evolve(state, id=shown, model=started.model, verbatim=verbatim)
 
 
-def _passed(state: Writing, batch: Batch, data: bytes) -> tuple[Writing, bytes]:
-    """The upstream's own bytes, and the end mark where it gave none."""
-    told = state.told or REASON_TOLD.search(data) is not None
-    ended = bool(batch.events) and isinstance(batch.events[-1], Finished)
-    if told != state.told or ended:
-        state = evolve(state, told=told, ended=ended)
-    return state, data if not ended or data.rstrip().endswith(b"[DONE]") else data + DONE
-
-
-def _write_event(state: Writing, event: Event, chunks: list[bytes]) -> Writing:
+def _write_event(state: CompletionWriting, event: Event, chunks: list[bytes]) -> CompletionWriting:
     match event:
         case TextDelta(text, choice, logprobs):
             offset = state.offsets.get(choice, state.start)
@@ -133,13 +107,12 @@ def _write_event(state: Writing, event: Event, chunks: list[bytes]) -> Writing:
         case Finished():
             return _close(state, event, chunks)
         case Failed(problem):
-            error = error_object(problem, state.sent, state.exchange)
-            chunks.append(b"data: " + orjson.dumps({"error": error}) + b"\n\n")
+            chunks.append(failure(state, problem))
             return evolve(state, ended=True)
     return state
 
 
-def _close(state: Writing, finished: Finished, chunks: list[bytes]) -> Writing:
+def _close(state: CompletionWriting, finished: Finished, chunks: list[bytes]) -> CompletionWriting:
     """How each choice ended, the usage if it was asked for, and the end mark."""
     if not state.told:
         count = max(1 + len(finished.others), 1 + max(state.offsets, default=0))
@@ -152,11 +125,11 @@ def _close(state: Writing, finished: Finished, chunks: list[bytes]) -> Writing:
 
 def _reason(finished: Finished, choice: int) -> str:
     reason = (finished.reason, *finished.others)[min(choice, len(finished.others))]
-    return reason if reason in ("length", "content_filter") else "stop"
+    return reason if reason in TOLD else "stop"
 
 
 def _chunk(
-    state: Writing,
+    state: CompletionWriting,
     choice: int,
     text: str,
     logprobs: Mapping[str, Any] | None = None,
@@ -166,12 +139,12 @@ def _chunk(
     return _frame(state, [value], None)
 
 
-def _frame(state: Writing, choices: list[Any], usage: Mapping[str, Any] | None) -> bytes:
+def _frame(state: CompletionWriting, choices: list[Any], usage: Mapping[str, Any] | None) -> bytes:
     value = {**_head(state), "choices": choices, **({"usage": usage} if state.usage_asked else {})}
     return b"data: " + orjson.dumps(value) + b"\n\n"
 
 
-def _head(state: Writing) -> dict[str, Any]:
+def _head(state: CompletionWriting) -> dict[str, Any]:
     return {"id": state.id, "object": "text_completion", "created": state.created, "model": state.model}
 
 
@@ -192,33 +165,17 @@ def _columns(entries: Iterable[Mapping[str, Any]], offset: int) -> dict[str, Any
     return columns
 
 
-def collect(state: Writing, batches: tuple[Batch, ...], elapsed_s: float) -> Answer:
+def collect(state: CompletionWriting, batches: tuple[Batch, ...], elapsed_s: float) -> Answer:
     """The whole reply as one object."""
-    whole = joined(batches)
-    if whole.verbatim is not None and whole.verbatim.format == FORMAT:
-        return Answer(head(state), whole.verbatim.data)
-    return Answer(head(state), orjson.dumps(_whole(state, whole.events)))
-
-
-def _whole(state: Writing, events: tuple[Event, ...]) -> dict[str, Any]:
-    model = next((event.model for event in events if isinstance(event, Started)), state.sent)
-    usage = next((event.usage for event in events if isinstance(event, UsageSeen)), None)
-    finished = next((event for event in events if isinstance(event, Finished)), Finished("stop"))
-    said = [event for event in events if isinstance(event, TextDelta | RefusalDelta)]
-    count = max(1 + len(finished.others), 1 + max((event.choice for event in said), default=0))
-    return {
-        **_head(evolve(state, model=model)),
-        "choices": [
-            _choice(state, [event for event in said if event.choice == choice], finished, choice)
-            for choice in range(count)
-        ],
-        **({"usage": usage_object(usage)} if usage else {}),
-    }
+    return gathered(state, batches, FORMAT, "text_completion", _choice)
 
 
 def _choice(
-    state: Writing, said: list[TextDelta | RefusalDelta], finished: Finished, choice: int
+    state: CompletionWriting, events: tuple[Event, ...], finished: Finished, choice: int
 ) -> dict[str, Any]:
+    said = [
+        event for event in events if isinstance(event, TextDelta | RefusalDelta) and event.choice == choice
+    ]
     entries = [entry for event in said if isinstance(event, TextDelta) for entry in event.logprobs]
     return {
         "text": "".join(event.text for event in said),

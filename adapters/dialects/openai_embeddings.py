@@ -32,9 +32,9 @@ class Writing:
     packed: bool
 
 
-def read(http: HttpRequest) -> Request | Problem:
-    """The request."""
-    fields = open_fields(http)
+def read(http: HttpRequest, model: str | None = None) -> Request | Problem:
+    """The request, for `model` if the path names one."""
+    fields = open_fields(http, model)
     if isinstance(fields, Problem):
         return fields
     sent = read_name(fields)
@@ -55,7 +55,8 @@ def _input(fields: Fields) -> tuple[str | tuple[int, ...], ...]:
     """A text, texts, tokens or lists of tokens."""
     match fields.values.get("input"):
         case None | []:
-            fields.faults.note("invalid input", "input")
+            # In Ollama's words, which name no field beside them.
+            fields.faults.note("invalid input")
         case str(text):
             return (text,)
         case list() as texts if all(type(text) is str for text in texts):

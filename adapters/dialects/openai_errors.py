@@ -1,4 +1,7 @@
-"""Errors of OpenAI's routes: `{"error": {"message", "type", "param", "code"}}`, and whether to come again."""
+"""Errors of OpenAI's routes: `{"error": {"message", "type", "param", "code"}}`, and whether to come again.
+
+A missing model has no code, as at Ollama's own `/v1`: its type says it.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,8 +31,6 @@ TYPES: Mapping[int, str] = {
 }
 CODES: Mapping[Kind, str] = {
     Kind.UNAUTHORIZED: "invalid_api_key",
-    Kind.UNKNOWN_MODEL: "model_not_found",
-    Kind.NOT_FOUND: "model_not_found",
     Kind.CALLER_LIMITED: "rate_limit_exceeded",
     Kind.RATE_LIMITED: "rate_limit_exceeded",
     Kind.QUOTA: "insufficient_quota",

@@ -7,6 +7,7 @@ from adapters.dialects.body import Rules, json_kind, read_request
 from adapters.dialects.fields import Faults, Fields
 from adapters.dialects.names import is_name, not_from_clients
 from pipeline.values.http import HttpRequest
+from pipeline.values.messages import Sampling
 from pipeline.values.problems import Kind, Problem
 
 WANTED = {
@@ -20,11 +21,13 @@ WANTED = {
 STRICT = Rules("", strict=True)
 
 
-def open_fields(http: HttpRequest) -> Fields | Problem:
-    """The fields of a request's body."""
+def open_fields(http: HttpRequest, model: str | None = None) -> Fields | Problem:
+    """The fields of a request's body. `model`: named by the request's path, which stands above the body."""
     body = read_request(http, STRICT)
     if isinstance(body, Problem):
         return body
+    if model is not None:
+        body["model"] = model
     fields = Fields(body, Faults(wrong_type))
     if unwanted := not_from_clients(body):
         fields.faults.note(f"{unwanted} is not accepted from clients", unwanted)
@@ -60,6 +63,23 @@ def stops(fields: Fields) -> tuple[str, ...]:
     if type(value) is str:
         return (value,) if value else ()
     return fields.texts("stop")
+
+
+def read_sampling(fields: Fields, *limits: str) -> Sampling:
+    """The knobs of sampling. `limits`: names of the field that limits the answer; the first that is set counts."""
+    asked = [positive(fields, name) for name in limits]
+    return Sampling(
+        max_tokens=next((limit for limit in asked if limit is not None), None),
+        temperature=fields.number("temperature"),
+        top_p=fields.number("top_p"),
+        top_k=fields.whole("top_k"),
+        min_p=fields.number("min_p"),
+        seed=fields.whole("seed"),
+        stop=stops(fields),
+        presence_penalty=fields.number("presence_penalty"),
+        frequency_penalty=fields.number("frequency_penalty"),
+        repeat_penalty=fields.number("repetition_penalty"),
+    )
 
 
 def rest_of(fields: Fields, held: Container[str]) -> dict[str, Any]:

@@ -29,7 +29,8 @@ DATA_URL = re.compile(r"data:([a-zA-Z0-9.+/-]*)(?:;[a-zA-Z0-9.=+/-]+)*;base64,")
 def read_messages(fields: Fields) -> tuple[Message, ...]:
     """The conversation, never empty. Ids that are missing are made, and results tied to the calls they answer."""
     if "messages" not in fields.values or fields.values["messages"] in (None, []):
-        fields.faults.note("[] is too short - 'messages'", "messages")
+        # In Ollama's words, which name no field beside them.
+        fields.faults.note("[] is too short - 'messages'")
     calls = OpenCalls()
     return tuple(
         _plain(each) or _message(fields.object("messages", turn, each), turn, calls)

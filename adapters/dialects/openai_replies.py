@@ -1,10 +1,9 @@
 """Replies of `/v1/chat/completions`: chunks of a stream, or one object.
 
-Thinking goes under `reasoning_content` and nowhere else, in chunks and in whole messages alike: OpenAI has no field for
-it, and this is the name that most clients read.
+Thinking goes under both names that are in use, in chunks and in whole messages alike: OpenAI has no field for it, Ollama
+and OpenRouter call it `reasoning`, and most clients read `reasoning_content`.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,7 +11,15 @@ import orjson
 from attrs import evolve, frozen
 
 from adapters.dialects.names import sent_name
-from adapters.dialects.openai_errors import JSON, error_object
+from adapters.dialects.openai_writing import (
+    DONE,
+    Writing,
+    asks_for_usage,
+    failure,
+    gathered,
+    passed,
+    usage_object,
+)
 from adapters.dialects.toolcalls import assembled
 from pipeline.ports import Answer
 from pipeline.values.events import (
@@ -27,86 +34,55 @@ from pipeline.values.events import (
     TextDelta,
     ThinkingDelta,
     ToolCallDelta,
-    Usage,
     UsageSeen,
-    joined,
 )
-from pipeline.values.http import ReplyHead
-from pipeline.values.messages import ChatRequest, Request, ToolCall
+from pipeline.values.messages import Request, ToolCall
 
 FORMAT = "openai.chat"
 # What the client is to give back with the thinking: signatures and the like, of whichever vendor.
 DETAILS = "reasoning_details"
 # Under which names thinking is given.
-THINKING = ("reasoning_content",)
-SSE = {"content-type": "text/event-stream", "cache-control": "no-cache"}
-DONE = b"data: [DONE]\n\n"
-KEEP_ALIVE = b": keep-alive\n\n"
+THINKING = ("reasoning", "reasoning_content")
 # The choices of a chunk that is a text of the first one, around that text.
 TEXT_BEFORE = b'[{"index":0,"delta":{"content":'
 TEXT_AFTER = b'},"finish_reason":null}]'
-# Within a JSON string a quote is escaped, so these bytes can only be the key itself.
-REASON_TOLD = re.compile(rb'"finish_reason"\s*:\s*"')
 
 
-@frozen
-class Writing:
+@frozen(kw_only=True)
+class ChatWriting(Writing):
     """How far the writing of one reply has come.
 
-    `verbatim`: the upstream's bytes stand for its events; None until the upstream has begun. `opening`: what every
-    chunk begins with, up to its choices. `spoken`: choices whose role was said; `called`: those with tool calls;
-    `told`: how they ended was said, in the upstream's bytes. `legacy`: the client knows one function call, no tools.
+    `opening`: what every chunk begins with, up to its choices. `spoken`: choices whose role was said; `called`: those
+    with tool calls. `legacy`: the client knows one function call, no tools.
     """
 
-    id: str
-    exchange: str
-    created: int
-    sent: str
-    stream: bool
-    usage_asked: bool
     legacy: bool
-    verbatim: bool | None = None
     opening: bytes = b""
     spoken: frozenset[int] = frozenset()
     called: frozenset[int] = frozenset()
-    told: bool = False
-    usage: Usage | None = None
-    ended: bool = False
 
 
-def fresh(request: Request, exchange_id: str, epoch_s: float) -> Writing:
+def fresh(request: Request, exchange_id: str, epoch_s: float) -> ChatWriting:
     """The state before the first event."""
-    chat = request if isinstance(request, ChatRequest) else None
-    options = chat.extra.get(FORMAT, {}).get("stream_options") if chat else None
-    body: Mapping[str, Any] = chat.source.body if chat and chat.source else {}
-    return Writing(
+    body: Mapping[str, Any] = request.source.body if request.source else {}
+    return ChatWriting(
         id=f"chatcmpl-{exchange_id}",
         exchange=exchange_id,
         created=int(epoch_s),
         sent=sent_name(request),
         stream=request.stream,
-        usage_asked=bool(options and options.get("include_usage")),
+        usage_asked=asks_for_usage(request, FORMAT),
         legacy=bool(body.get("functions")) and not body.get("tools"),
     )
 
 
-def head(state: Writing) -> ReplyHead:
-    """Events for a stream, else one object."""
-    return ReplyHead(200, SSE if state.stream else JSON)
-
-
-def keep_alive(state: Writing, elapsed_s: float) -> tuple[Writing, bytes]:
-    """A comment."""
-    return state, KEEP_ALIVE if state.stream and not state.ended else b""
-
-
-def write(state: Writing, batch: Batch, elapsed_s: float) -> tuple[Writing, bytes]:
+def write(state: ChatWriting, batch: Batch, elapsed_s: float) -> tuple[ChatWriting, bytes]:
     """The chunks of one batch."""
     if state.ended:
         return state, b""
     state = _begun(state, batch)
     if state.verbatim and batch.verbatim is not None:
-        return _passed(state, batch, batch.verbatim.data)
+        return passed(state, batch, batch.verbatim.data)
     before, after = state.opening + TEXT_BEFORE, TEXT_AFTER + _closing(state)
     chunks: list[bytes] = []
     for event in batch.events:
@@ -120,7 +96,7 @@ def write(state: Writing, batch: Batch, elapsed_s: float) -> tuple[Writing, byte
     return state, b"".join(chunks)
 
 
-def _begun(state: Writing, batch: Batch) -> Writing:
+def _begun(state: ChatWriting, batch: Batch) -> ChatWriting:
     """The state once it is known whether the upstream's bytes may stand, and by which id and name the reply goes."""
     if state.verbatim is not None:
         return state
@@ -138,16 +114,7 @@ def _begun(state: Writing, batch: Batch) -> Writing:
     return evolve(state, verbatim=verbatim, opening=b"data: " + orjson.dumps(common)[:-1] + b',"choices":')
 
 
-def _passed(state: Writing, batch: Batch, data: bytes) -> tuple[Writing, bytes]:
-    """The upstream's own bytes, and the end mark where it gave none."""
-    told = state.told or REASON_TOLD.search(data) is not None
-    ended = bool(batch.events) and isinstance(batch.events[-1], Finished)
-    if told != state.told or ended:
-        state = evolve(state, told=told, ended=ended)
-    return state, data if not ended or data.rstrip().endswith(b"[DONE]") else data + DONE
-
-
-def _write_event(state: Writing, event: Event, chunks: list[bytes]) -> Writing:
+def _write_event(state: ChatWriting, event: Event, chunks: list[bytes]) -> ChatWriting:
     match event:
         case TextDelta(text, choice, logprobs):
             return _say(state, choice, {"content": text}, chunks, logprobs)
@@ -167,19 +134,18 @@ def _write_event(state: Writing, event: Event, chunks: list[bytes]) -> Writing:
         case Finished():
             return _close(state, event, chunks)
         case Failed(problem):
-            error = error_object(problem, state.sent, state.exchange)
-            chunks.append(b"data: " + orjson.dumps({"error": error}) + b"\n\n")
+            chunks.append(failure(state, problem))
             return evolve(state, ended=True)
     return state
 
 
 def _say(
-    state: Writing,
+    state: ChatWriting,
     choice: int,
     delta: dict[str, Any],
     chunks: list[bytes],
     logprobs: Iterable[Mapping[str, Any]] = (),
-) -> Writing:
+) -> ChatWriting:
     """One chunk of a choice. Its first says who speaks; bytes passed on before have said so already."""
     if choice not in state.spoken:
         delta = delta if state.verbatim else {"role": "assistant", **delta}
@@ -189,7 +155,7 @@ def _say(
 
 
 def _chunk(
-    state: Writing,
+    state: ChatWriting,
     choice: int,
     delta: dict[str, Any],
     reason: str | None,
@@ -201,16 +167,16 @@ def _chunk(
     return _frame(state, [value], _closing(state))
 
 
-def _closing(state: Writing) -> bytes:
+def _closing(state: ChatWriting) -> bytes:
     """What ends each chunk of a choice."""
     return b',"usage":null}\n\n' if state.usage_asked else b"}\n\n"
 
 
-def _frame(state: Writing, choices: list[Any], closing: bytes) -> bytes:
+def _frame(state: ChatWriting, choices: list[Any], closing: bytes) -> bytes:
     return b"".join((state.opening, orjson.dumps(choices), closing))
 
 
-def _fragment(state: Writing, event: ToolCallDelta) -> dict[str, Any]:
+def _fragment(state: ChatWriting, event: ToolCallDelta) -> dict[str, Any]:
     """A fragment stays a fragment; the first of a call says which call it is."""
     function = (
         {"name": event.name, "arguments": event.arguments} if event.name else {"arguments": event.arguments}
@@ -221,7 +187,7 @@ def _fragment(state: Writing, event: ToolCallDelta) -> dict[str, Any]:
     return {"tool_calls": [{"index": event.index, **named, "function": function}]}
 
 
-def _close(state: Writing, finished: Finished, chunks: list[bytes]) -> Writing:
+def _close(state: ChatWriting, finished: Finished, chunks: list[bytes]) -> ChatWriting:
     """How each choice ended, the usage if it was asked for, and the end mark."""
     if not state.told:
         for choice in range(max(1 + len(finished.others), 1 + max(state.spoken, default=0))):
@@ -246,43 +212,12 @@ def _reason(finished: Finished, choice: int, called: bool, legacy: bool) -> str:
     return reason
 
 
-def usage_object(usage: Usage) -> dict[str, Any]:
-    """Usage in the words of chat and completions."""
-    given, made = usage.input or 0, usage.output or 0
-    value: dict[str, Any] = {"prompt_tokens": given, "completion_tokens": made, "total_tokens": given + made}
-    if usage.cached is not None:
-        value["prompt_tokens_details"] = {"cached_tokens": usage.cached}
-    if usage.thinking is not None:
-        value["completion_tokens_details"] = {"reasoning_tokens": usage.thinking}
-    return value
-
-
-def collect(state: Writing, batches: tuple[Batch, ...], elapsed_s: float) -> Answer:
+def collect(state: ChatWriting, batches: tuple[Batch, ...], elapsed_s: float) -> Answer:
     """The whole reply as one object."""
-    whole = joined(batches)
-    if whole.verbatim is not None and whole.verbatim.format == FORMAT:
-        return Answer(head(state), whole.verbatim.data)
-    return Answer(head(state), orjson.dumps(_whole(state, whole.events)))
+    return gathered(state, batches, FORMAT, "chat.completion", _choice)
 
 
-def _whole(state: Writing, events: tuple[Event, ...]) -> dict[str, Any]:
-    model = next((event.model for event in events if isinstance(event, Started)), state.sent)
-    usage = next((event.usage for event in events if isinstance(event, UsageSeen)), None)
-    finished = next((event for event in events if isinstance(event, Finished)), Finished("stop"))
-    spoken = {choice for event in events if isinstance(choice := getattr(event, "choice", None), int)}
-    count = max(1 + len(finished.others), 1 + max(spoken, default=0))
-    return {
-        **finished.extra.get(FORMAT, {}),
-        "id": state.id,
-        "object": "chat.completion",
-        "created": state.created,
-        "model": model,
-        "choices": [_choice(state, events, finished, choice) for choice in range(count)],
-        **({"usage": usage_object(usage)} if usage else {}),
-    }
-
-
-def _choice(state: Writing, events: tuple[Event, ...], finished: Finished, choice: int) -> dict[str, Any]:
+def _choice(state: ChatWriting, events: tuple[Event, ...], finished: Finished, choice: int) -> dict[str, Any]:
     said: dict[str, list[str]] = {"content": [], "refusal": [], "thinking": []}
     logprobs: list[Mapping[str, Any]] = []
     fragments: list[ToolCallDelta] = []
@@ -322,7 +257,7 @@ def _choice(state: Writing, events: tuple[Event, ...], finished: Finished, choic
     }
 
 
-def _calls(state: Writing, calls: tuple[ToolCall, ...]) -> dict[str, Any]:
+def _calls(state: ChatWriting, calls: tuple[ToolCall, ...]) -> dict[str, Any]:
     functions = [{"name": call.name, "arguments": call.arguments or "{}"} for call in calls]
     if state.legacy:
         return {"function_call": functions[0]}

@@ -123,7 +123,10 @@ def _tool_choice(fields: Fields, extra: dict[str, Any]) -> ToolChoice | None:
 
 
 def _thinking(fields: Fields, extra: dict[str, Any]) -> Thinking | None:
-    """`reasoning`. Who asks for a summary wants to see thinking, and `auto` is what everybody gets."""
+    """`reasoning`. Who asks for a summary wants to see thinking, and `auto` is what everybody gets.
+
+    Programs ask for a summary without knowing the model, so alone it is a wish; an effort is asked of those that think.
+    """
     reasoning = fields.inner("reasoning")
     if reasoning is None:
         return None
@@ -139,7 +142,7 @@ def _thinking(fields: Fields, extra: dict[str, Any]) -> Thinking | None:
         known = ", ".join(EFFORTS)
         place = reasoning.at("effort")
         reasoning.faults.note(f"{place} must be none, {known}", place)
-    return Thinking(True, EFFORTS.get(effort or "")) if effort or summary else None
+    return Thinking(True, EFFORTS.get(effort or ""), wish=effort is None) if effort or summary else None
 
 
 def _format(fields: Fields, extra: dict[str, Any]) -> Format | None:

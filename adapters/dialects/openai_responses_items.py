@@ -39,7 +39,8 @@ def read_input(fields: Fields) -> tuple[Message, ...]:
         turns.add(Role.SYSTEM, Text(instructions))
     given = fields.values.get("input")
     if given is None or given == []:
-        fields.faults.note("input is required", "input")
+        # In Ollama's words, which name no field beside them.
+        fields.faults.note("invalid input")
     elif type(given) is str:
         turns.add(Role.USER, Text(given))
     elif type(given) is list:

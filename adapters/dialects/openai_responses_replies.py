@@ -9,8 +9,8 @@ from attrs import define, field
 
 from adapters.dialects.names import sent_name
 from adapters.dialects.openai_errors import JSON, error_object
-from adapters.dialects.openai_replies import KEEP_ALIVE, SSE
 from adapters.dialects.openai_responses_output import CHAT, FORMAT, Output
+from adapters.dialects.openai_writing import KEEP_ALIVE, SSE
 from pipeline.ports import Answer
 from pipeline.values.events import Batch, Event, Failed, Finished, Reason, Started, Usage, UsageSeen, joined
 from pipeline.values.http import ReplyHead

@@ -19,23 +19,29 @@ def made_id(turn: int, place: int) -> str:
 
 @define
 class OpenCalls:
-    """The calls of a history that have no result yet, in the order they were made; kept while one request is read."""
+    """The calls of a history that have no result yet, in the order they were made; kept while one request is read.
+
+    `made`: those of their ids that are made here, because the client gave none.
+    """
 
     calls: list[ToolCall] = field(factory=list)
+    made: set[str] = field(factory=set)
 
-    def add(self, calls: Iterable[ToolCall]) -> None:
+    def add(self, calls: Iterable[ToolCall], made: Iterable[str] = ()) -> None:
         """The model has made these."""
         self.calls.extend(calls)
+        self.made.update(made)
 
     def answered(self, call_id: str, name: str, turn: int) -> tuple[str, str]:
         """Id and name of the call that a result belongs to: the one of its id; without an id, of its name or the first.
 
-        An id that no call has stays: another call that is taken for it would miss its own result.
+        An id that no call has stays: another call that is taken for it would miss its own result. But where a client left
+        the ids of its calls out, this is one of them.
         """
-        if call_id:
-            found = next((call for call in self.calls if call.id == call_id), None)
-        else:
-            found = next(chain((call for call in self.calls if call.name == name), self.calls), None)
+        found = next((call for call in self.calls if call_id and call.id == call_id), None)
+        if found is None:
+            open_ones = [call for call in self.calls if not call_id or call.id in self.made]
+            found = next(chain((call for call in open_ones if call.name == name), open_ones), None)
         if found is None:
             return call_id or made_id(turn, 0), name
         self.calls.remove(found)

@@ -22,7 +22,7 @@ import orjson
 import trio
 from attrs import define, field, frozen
 
-from adapters.asgi import ON_LEAVE, App, Message
+from adapters.asgi import LONG_BODY, ON_LEAVE, App, Message
 from adapters.http1.channel import Broken, Plain
 from adapters.http1.hangups import HangUps
 from adapters.http1.request import Refused, Request, Requests
@@ -236,6 +236,7 @@ class Turn:
         self._given = False
         self._body_began = -1.0
         self._body_bytes = 0
+        self._body_s = connection.limits.body_s
         self._head: bytes | None = None
         self._begun = False
         self._chunked = False
@@ -289,6 +290,7 @@ class Turn:
             "state": {},
             "extensions": {},
             ON_LEAVE: self.on_leave,
+            LONG_BODY: self.on_long_body,
         }
 
     async def receive(self) -> Message:
@@ -314,7 +316,7 @@ class Turn:
         connection, limits = self.connection, self.connection.limits
         if self._body_began < 0:
             self._body_began = trio.current_time()
-        allowed_s = min(limits.body_s, limits.slow_s + self._body_bytes / limits.least_rate)
+        allowed_s = min(self._body_s, limits.slow_s + self._body_bytes / limits.least_rate)
         with trio.CancelScope(deadline=self._body_began + allowed_s) as patience:
             while not self.request.parts and not self.request.complete:
                 came = 0 if connection.fault is not None else await connection.more()
@@ -324,6 +326,10 @@ class Turn:
         if patience.cancelled_caught:
             connection.refuse(Refused(408, "the body of the request did not arrive in time"))
             raise Broken
+
+    def on_long_body(self) -> None:
+        """The body may take as long as it comes fast enough."""
+        self._body_s = math.inf
 
     def on_leave(self, told: Callable[[], None]) -> None:
         """Call `told` when the client leaves; at once if it has left already."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.framing.sse import SseReader
+from adapters.providers import anthropic_count
 from adapters.providers.anthropic_messages import FORMAT, NAMES
 from adapters.providers.anthropic_reply import MessageAnswer, spoken
 from adapters.providers.anthropic_request import VERSION, answer_tool, encode, path_to
@@ -112,4 +113,6 @@ CODEC = Codec(
     list_models=list_models,
     models=models,
     patterns=("claude-*",),
+    count=anthropic_count.count,
+    counted=anthropic_count.counted,
 )

@@ -124,6 +124,14 @@ def _text(text: str) -> Block:
 
 
 def _blocks(part: Part, role: Role, line: Line, names: Names, lost: Lost) -> list[Block]:
+    """One part as blocks, with its mark of what may be cached."""
+    blocks = _plain_blocks(part, role, line, names, lost)
+    if not isinstance(part, Reasoning) and part.cache is not None and blocks:
+        blocks[-1] = {**blocks[-1], "cache_control": dict(part.cache)}
+    return blocks
+
+
+def _plain_blocks(part: Part, role: Role, line: Line, names: Names, lost: Lost) -> list[Block]:
     """One part as blocks; none where it says nothing, or what cannot be said."""
     match part:
         case Text(said):

@@ -27,7 +27,7 @@ from adapters.providers.claude import LEAST_BUDGET, Line, line
 from adapters.providers.families import effort_of_budget
 from adapters.providers.http import post
 from adapters.providers.losses import Lost
-from adapters.providers.thoughts import budget
+from adapters.providers.thoughts import CLAUDE, budget, given_back
 from adapters.providers.tool_names import Form, Names, names_of, unlike
 from pipeline.ports import Encoded
 from pipeline.values.exchange import How
@@ -36,6 +36,7 @@ from pipeline.values.messages import (
     EmbedRequest,
     Message,
     Prompt,
+    Reasoning,
     Role,
     Text,
     Thinking,
@@ -84,6 +85,9 @@ def encode(request: ChatRequest | EmbedRequest, target: Target) -> Encoded | Pro
     version = VERSION
     if request.source is not None and request.source.format == FORMAT:
         body: dict[str, Any] = {**request.source.body, "model": target.model}
+        if request.thinking is not None and request.thinking.wish and not request.thinking.on:
+            _unthinking(body)
+        _told_of_thoughts(request, body, lost)
         version = {**VERSION, **request.source.headers}
     else:
         body = body_of(request, target, line(target.model), lost)
@@ -93,6 +97,30 @@ def encode(request: ChatRequest | EmbedRequest, target: Target) -> Encoded | Pro
     accept = "text/event-stream" if request.stream else "application/json"
     http = post(target.provider, path_to(target.provider, "/messages"), body, accept)
     return Encoded(http.with_headers(version), lost.losses)
+
+
+def _told_of_thoughts(request: ChatRequest, body: dict[str, Any], lost: Lost) -> None:
+    """What is lost of thinking in the client's own body: that of other models is not in it, and what goes on with calls of
+    theirs cannot think within a budget."""
+    thoughts = [part for turn in request.messages for part in turn.parts if isinstance(part, Reasoning)]
+    if not all(given_back(thought, CLAUDE) for thought in thoughts):
+        lost.add("messages.thinking")
+    if (body.get("thinking") or {}).get("type") != "enabled":
+        return
+    spoken = [turn for turn in body["messages"] if turn.get("role") == "assistant"][-1:]
+    if spoken and isinstance(spoken[0]["content"], list) and thoughtless(spoken):
+        lost.add("thinking")
+        del body["thinking"]
+
+
+def _unthinking(body: dict[str, Any]) -> None:
+    """The client's own body without its wish for thinking, where that is not asked of the model."""
+    body.pop("thinking", None)
+    config = body.get("output_config")
+    if isinstance(config, Mapping) and "effort" in config:
+        body["output_config"] = {name: value for name, value in config.items() if name != "effort"}
+        if not body["output_config"]:
+            del body["output_config"]
 
 
 def body_of(
@@ -210,6 +238,8 @@ def _tool(tool: Tool, kin: Line, names: Names, lost: Lost) -> Block:
         else:
             lost.add("tools.strict")
     block["input_schema"] = parameters
+    if tool.cache is not None:
+        block["cache_control"] = dict(tool.cache)
     return block
 
 

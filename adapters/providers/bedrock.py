@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from attrs import evolve
 
 from adapters.framing.eventstream import EventStreamReader
+from adapters.providers import bedrock_count
 from adapters.providers.anthropic_request import answer_tool
 from adapters.providers.bedrock_embeddings import FORMAT as INVOKE
 from adapters.providers.bedrock_embeddings import EmbeddingAnswer
@@ -121,4 +122,6 @@ CODEC = Codec(
     list_models=list_models,
     models=models,
     patterns=PATTERNS,
+    count=bedrock_count.count,
+    counted=bedrock_count.counted,
 )

@@ -50,9 +50,19 @@ def blocks_of(blocks: Iterable[Mapping[str, Any]], lost: Lost) -> list[Block]:
             continue
         found.append(ours)
         if mark := block.get("cache_control"):
-            ttl = mark.get("ttl")
-            found.append({"cachePoint": {"type": "default", **({"ttl": ttl} if ttl else {})}})
+            found.append(cache_point(mark))
     return found
+
+
+def cache_point(mark: Mapping[str, Any]) -> Block:
+    """The point that says what a mark says. Five minutes are the default, and only newer models know another time."""
+    ttl = mark.get("ttl")
+    return {"cachePoint": {"type": "default", **({"ttl": ttl} if ttl not in (None, "5m") else {})}}
+
+
+def unmarked(blocks: Iterable[Mapping[str, Any]]) -> list[Block]:
+    """The blocks without their marks, for a model that does not cache."""
+    return [{name: value for name, value in block.items() if name != "cache_control"} for block in blocks]
 
 
 def _block(block: Mapping[str, Any], lost: Lost) -> Block | None:

@@ -37,7 +37,7 @@ def encode(request: EmbedRequest, target: Target) -> Encoded | Problem:
     if form is None:
         return Problem(Kind.UNSUPPORTED, subject="embedding", target=target.name)
     if len(texts) < len(request.input):
-        detail = "Bedrock embeds texts, not tokens"
+        detail = "Bedrock embeds texts: input must be text, not tokens"
         return Problem(Kind.UNSUPPORTED, detail, subject="token input", target=target.name)
     if len(texts) > most:
         limit = "one text" if most == 1 else f"{most} texts"

@@ -25,7 +25,7 @@ class Line:
     such a model is told to think: by an effort of Nova's, by OpenAI's word; or it always does, or never. `top_k`: where
     that stands in the model's own fields, () if nowhere. `system`: takes a system text. `named`: can be made to call a
     certain tool. `stops`: most stop texts, None: enough. `failures`: takes word that a tool failed. `bare`: takes of the
-    schema of a tool nothing but its type, properties and what of these is required.
+    schema of a tool nothing but its type, properties and what of these is required. `caches`: where it takes cache points.
     """
 
     claude: claude.Line
@@ -36,6 +36,7 @@ class Line:
     stops: int | None = None
     failures: bool = False
     bare: bool = False
+    caches: frozenset[Literal["messages", "system", "tools"]] = frozenset()
 
 
 _PLAIN = claude.Line(forced=False, prefill=False)
@@ -43,7 +44,16 @@ _FORCED = claude.Line(prefill=False)
 _SCHEMA = claude.Line(forced=False, prefill=False, schema=True)
 
 OTHER = Line(_PLAIN, named=False)
-NOVA = Line(claude.Line(), top_k=("inferenceConfig", "topK"), stops=4, failures=True, bare=True)
+NOVA = Line(
+    claude.Line(),
+    top_k=("inferenceConfig", "topK"),
+    stops=4,
+    failures=True,
+    bare=True,
+    caches=frozenset(("messages", "system")),
+)
+# The first Claudes that cache. Source: https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html (2026-11).
+_CACHING = re.compile(r"claude-(3-5-haiku|3-5-sonnet-20241022|3-7|[a-z]+-[4-9])|claude-mythos")
 
 _LINES: tuple[tuple[re.Pattern[str], Line], ...] = tuple(
     (re.compile(pattern), line)
@@ -76,14 +86,15 @@ def line_of(model: str, capabilities: frozenset[Capability] | None = None) -> Li
         if pattern.search(name):
             return line
     thinks = capabilities is not None and "thinking" in capabilities
-    return _claude(claude.line(name)) if thinks or "claude" in name else OTHER
+    return _claude(claude.line(name), name) if thinks or "claude" in name else OTHER
 
 
-def _claude(kin: claude.Line) -> Line:
+def _claude(kin: claude.Line, name: str) -> Line:
     # Between 4.7 and 5 Converse takes no schema for Claude.
     return Line(
         evolve(kin, schema=False) if kin is claude.CLAUDE_4_7 else kin,
         thinks="claude",
         failures=True,
         top_k=("top_k",) if kin.sampled else (),
+        caches=frozenset(("messages", "system", "tools")) if _CACHING.search(name) else frozenset(),
     )

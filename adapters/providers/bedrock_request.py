@@ -17,12 +17,13 @@ from adapters.providers import bedrock_embeddings as embeddings
 from adapters.providers.anthropic_messages import FORMAT as CLAUDES
 from adapters.providers.anthropic_messages import refused_picture
 from adapters.providers.anthropic_request import body_of
-from adapters.providers.bedrock_blocks import OURS, blocks_of, names_of, turn_of
+from adapters.providers.bedrock_blocks import OURS, blocks_of, cache_point, names_of, turn_of, unmarked
 from adapters.providers.bedrock_ids import refusal
 from adapters.providers.bedrock_models import Line, line_of
 from adapters.providers.families import effort_of_budget
 from adapters.providers.http import post
 from adapters.providers.losses import Lost
+from adapters.providers.stopgaps import FAILED, failure
 from adapters.providers.tool_names import Form
 from pipeline.ports import Encoded
 from pipeline.values.exchange import How
@@ -53,7 +54,7 @@ _PUT = frozenset(
     {
         *_INFERENCE,
         *("model", "messages", "stream", "system", "stop_sequences", "top_k"),
-        *("tools", "tool_choice", "thinking", "output_config", "metadata"),
+        *("tools", "tool_choice", "thinking", "output_config", "metadata", "cache_control"),
     }
 )
 _NOVA_EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "max": "high"}
@@ -98,17 +99,22 @@ def _impossible(request: ChatRequest | EmbedRequest) -> Problem | None:
     images += prompt.images if prompt else ()
     if all(image.data is not None for image in images):
         return refused_picture(request)
-    return Problem(Kind.UNSUPPORTED, "Bedrock takes pictures as data, not by address", subject="image url")
+    return Problem(
+        Kind.UNSUPPORTED, "Bedrock takes pictures as base64 data, not by address", subject="image url"
+    )
 
 
 def _body(request: ChatRequest, target: Target, lost: Lost) -> dict[str, Any]:
     line = line_of(target.model, target.facts.capabilities)
     own = _own(request)
     said = body_of(_claudes(request, line), target, line.claude, lost, NAMES)
+    if "messages" not in line.caches:
+        said["system"] = unmarked(said.get("system", ()))
+        said["messages"] = [{**turn, "content": unmarked(turn["content"])} for turn in said["messages"]]
     body = dict(own)
     body["messages"] = [turn_of(message, lost) for message in said["messages"]]
     if not line.failures:
-        _unmark(body["messages"])
+        _unmark(body["messages"], lost)
     body["system"] = [*(own.get("system") or ()), *blocks_of(said.get("system", ()), lost)]
     _tools(said, line, body, lost)
     fields: dict[str, Any] = dict(own.get("additionalModelRequestFields") or {})
@@ -117,6 +123,8 @@ def _body(request: ChatRequest, target: Target, lost: Lost) -> dict[str, Any]:
     _format(request, said, body)
     if request.user is not None:
         lost.add("user")
+    if mark := said.get("cache_control"):
+        _cache_all(mark, line, body)
     for name in said.keys() - _PUT:
         lost.add(name)
     if fields:
@@ -152,11 +160,23 @@ def _carried(part: Part) -> Part:
     return part
 
 
-def _unmark(messages: Iterable[Mapping[str, Any]]) -> None:
-    """Leave out whether tools failed; their words have to do."""
+def _unmark(messages: Iterable[Mapping[str, Any]], lost: Lost) -> None:
+    """Say in words which tools failed."""
     for block in (block for turn in messages for block in turn["content"] if "toolResult" in block):
         result = block["toolResult"]
-        block["toolResult"] = {name: value for name, value in result.items() if name != "status"}
+        if result.pop("status", None) is None:
+            continue
+        lost.add(FAILED, How.EMULATED)
+        first, *others = result["content"]
+        if "text" in first:
+            result["content"] = [{"text": failure(first["text"])}, *others]
+
+
+def _cache_all(mark: Mapping[str, Any], line: Line, body: Mapping[str, Any]) -> None:
+    """A mark on the request itself means its last block."""
+    last = body["messages"][-1]["content"] if body["messages"] else []
+    if "messages" in line.caches and last and "cachePoint" not in last[-1]:
+        last.append(cache_point(mark))
 
 
 def _tools(said: Mapping[str, Any], line: Line, body: dict[str, Any], lost: Lost) -> None:
@@ -167,6 +187,8 @@ def _tools(said: Mapping[str, Any], line: Line, body: dict[str, Any], lost: Lost
     for tool in said.get("tools", ()):
         if "input_schema" in tool:
             tools.append({"toolSpec": _spec(_bared(tool, lost) if line.bare else tool)})
+            if "cache_control" in tool and "tools" in line.caches:
+                tools.append(cache_point(tool["cache_control"]))
         else:
             lost.add("tools")
     shown = names_of(body["messages"])

@@ -25,7 +25,7 @@ class Family:
     `sampled`: takes temperature and its like. `limit`: its name of the token limit. `system`: its name of that role.
     `parallel`: takes `parallel_tool_calls`. `efforts`: its word for each step; `near`: the same where the word means
     something else. A step in neither is not said. `further`: its names for options of sampling that OpenAI does not have.
-    `json_word`: refuses JSON mode unless a message speaks of JSON.
+    `json_word`: refuses JSON mode unless a message speaks of JSON. `marked`: takes marks of what may be cached.
     """
 
     sampled: bool = True
@@ -36,6 +36,7 @@ class Family:
     near: Mapping[Step, str] = field(factory=dict)
     further: Mapping[str, str] = field(factory=dict)
     json_word: bool = True
+    marked: bool = False
 
 
 _LOW_TO_HIGH: Mapping[Step, str] = {"low": "low", "medium": "medium", "high": "high"}

@@ -214,6 +214,17 @@ TOOLS = Group(
             "calls and results", evolve(_OFFERED, messages=_CALLED), _OFFERED, ("call_marked", "the answer")
         ),
         Feature(
+            "failure of a tool (`is_error`)",
+            evolve(
+                _OFFERED,
+                messages=(
+                    *_CALLED[:-1],
+                    Message(Role.TOOL, (ToolResult("call_marked", "first", "the answer", failed=True),)),
+                ),
+            ),
+            evolve(_OFFERED, messages=_CALLED),
+        ),
+        Feature(
             "picture in a result",
             evolve(
                 _OFFERED,
@@ -302,6 +313,11 @@ BESIDE = Group(
     "What else clients send",
     (
         _told("`user`", "marked-user", user="marked-user"),
+        _told(
+            "`cache_control` (Anthropic)",
+            messages=(Message(Role.USER, (Text("hi", cache={"type": "ephemeral"}),)),),
+            extra={"anthropic.beside": {"cache_control": True}},
+        ),
         _chat_field("metadata", {"a": "marked"}),
         _chat_field("service_tier", "flex"),
         _chat_field("store", True),
@@ -424,7 +440,7 @@ provider is not asked at all. A client of the provider's own form is not transla
 | kept | said as the client said it |
 | mapped | said whole, in the provider's own words |
 | implied | not said, as it is so there anyway |
-| moot | about an engine the provider does not show: nothing changes |
+| moot | about an engine the provider does not show, or about its cache: no answer changes |
 | emulated | brought about by other means |
 | approximated | said as nearly as the provider can be told |
 | dropped | left out, and told as lost |

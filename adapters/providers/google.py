@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from adapters.providers import google_count
 from adapters.providers.google_errors import classify
 from adapters.providers.google_messages import NAMES
 from adapters.providers.google_reply import EMBED, GENERATE, EmbeddingAnswer, GenerateAnswer, GoogleReader
@@ -99,4 +100,6 @@ CODEC = Codec(
     list_models=list_models,
     models=models,
     patterns=PATTERNS,
+    count=google_count.count,
+    counted=google_count.counted,
 )

@@ -226,11 +226,13 @@ def _call(call: ToolCall, found: Conversation) -> dict[str, Any]:
 
 
 def _response(result: ToolResult, found: Conversation) -> dict[str, Any]:
-    """A result is an object; what is none stands in one as `result`."""
+    """A result is an object; what is none stands in one as `result`, and what went wrong as `error`."""
     text = result.text.strip()
     value = object_of(text) if text.startswith("{") else None
     name = found.names.get(result.call_id) or result.name or result.call_id
-    response = {"result": result.text} if value is None else value
+    response: Any = {"result": result.text} if value is None else value
+    if result.failed:
+        response = {"error": result.text if value is None else value}
     return {"functionResponse": {"id": result.call_id, "name": found.tools.sent(name), "response": response}}
 
 
@@ -311,11 +313,23 @@ def _tied(call: Mapping[str, Any]) -> dict[str, Any]:
     return {name: call[name] for name in ("id", "name") if name in call}
 
 
+def passable(contents: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A client's own turns, with the mark on calls of the current turn whose signature it does not have."""
+    turns = [{**turn, "parts": [dict(part) for part in _listed(turn.get("parts"))]} for turn in contents]
+    _let_pass(turns)
+    return turns
+
+
+def _listed(parts: Any) -> list[Any]:
+    """One part may stand for a list of it."""
+    return parts if isinstance(parts, list) else [] if parts is None else [parts]
+
+
 def _let_pass(contents: list[dict[str, Any]]) -> None:
     """Mark the first call of each step of the current turn that has no signature; earlier turns are not looked at."""
     for turn in reversed(contents):
         first = next((part for part in turn["parts"] if "functionCall" in part), None)
         if first is not None:
             first.setdefault("thoughtSignature", _PASS)
-        elif turn["role"] == "user" and any("text" in part for part in turn["parts"]):
+        elif turn.get("role") in (None, "user") and any("text" in part for part in turn["parts"]):
             return

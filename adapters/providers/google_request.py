@@ -11,7 +11,7 @@ from urllib.parse import quote
 import orjson
 
 from adapters.providers.google_families import Family, family, thinking_config
-from adapters.providers.google_messages import NAMES, Conversation, conversation, fetched
+from adapters.providers.google_messages import NAMES, Conversation, conversation, fetched, passable
 from adapters.providers.google_reply import EMBED, GENERATE
 from adapters.providers.google_schema import json_schema, openapi
 from adapters.providers.http import post
@@ -23,7 +23,9 @@ from pipeline.values.messages import ChatRequest, EmbedRequest, Format, Image, T
 from pipeline.values.problems import Kind, Problem
 from pipeline.values.targets import Target
 
-_SPOKEN = "google."
+# Where a client's own Google form keeps what the canonical form does not hold: fields of `generationConfig`, and by name
+# the tools that Google runs itself.
+_CONFIG, _RUN = "google.config", "google.tools"
 # Google takes no more stop texts, and no more answers at once, than these.
 _MOST_STOPS = 5
 _MOST_CHOICES = 8
@@ -38,17 +40,39 @@ def encode(request: ChatRequest | EmbedRequest, target: Target) -> Encoded | Pro
     problem = _impossible(request, line)
     if problem is not None:
         return problem.at(target.name)
-    path = _path(request, target.model)
     own = EMBED if isinstance(request, EmbedRequest) else GENERATE
     if request.source is not None and request.source.format == own:
-        # The name stands in the address; in Google's own form the body has none.
-        body = {name: value for name, value in request.source.body.items() if name != "model"}
+        body = _as_given(request, request.source.body, target.model, line)
+        if isinstance(request, ChatRequest) and (wish := request.thinking) and wish.wish and not wish.on:
+            _unthinking(body)
     elif isinstance(request, EmbedRequest):
         body = _embed_body(request, target.model, lost)
     else:
         body = _generate_body(request, target, line, lost)
     accept = "text/event-stream" if request.stream else "application/json"
-    return Encoded(post(target.provider, path, body, accept), lost.losses)
+    return Encoded(post(target.provider, _path(request, target.model, body), body, accept), lost.losses)
+
+
+def _as_given(
+    request: ChatRequest | EmbedRequest, source: Mapping[str, Any], model: str, line: Family
+) -> dict[str, Any]:
+    """The client's own JSON. The name stands in the address, and in the members of a batch.
+
+    A conversation may have begun with another vendor's model, whose calls carry no signature.
+    """
+    body = {name: value for name, value in source.items() if name != "model"}
+    if isinstance(request, EmbedRequest):
+        if "requests" in body:
+            body["requests"] = [{**asked, "model": _place(model)} for asked in body["requests"]]
+    elif line.signed and isinstance(body.get("contents"), list):
+        body["contents"] = passable(body["contents"])
+    return body
+
+
+def _unthinking(body: dict[str, Any]) -> None:
+    """Take the wish to think out of the client's own JSON: a model that cannot think refuses it."""
+    config = body.get("generationConfig") or {}
+    body["generationConfig"] = {name: value for name, value in config.items() if name != "thinkingConfig"}
 
 
 def _impossible(request: ChatRequest | EmbedRequest, line: Family) -> Problem | None:
@@ -56,14 +80,16 @@ def _impossible(request: ChatRequest | EmbedRequest, line: Family) -> Problem | 
     if isinstance(request, EmbedRequest):
         if all(isinstance(text, str) for text in request.input):
             return None
-        return Problem(Kind.UNSUPPORTED, "Gemini embeds texts, not tokens", subject="token input")
+        return Problem(
+            Kind.UNSUPPORTED, "Gemini embeds texts: input must be text, not tokens", subject="token input"
+        )
     if request.prompt is not None and request.prompt.suffix is not None:
         return Problem(Kind.UNSUPPORTED, subject="insert")
     images = [part for turn in request.messages for part in turn.parts if isinstance(part, Image)]
     images += request.prompt.images if request.prompt else ()
     if all(image.data is not None or fetched(image, line) for image in images):
         return None
-    words = "this model cannot load a picture from this address; send its data, or an https address to a newer model"
+    words = "this model cannot load a picture from this address; send its base64 data, or an https address to a newer model"
     return Problem(Kind.UNSUPPORTED, words, subject="image url")
 
 
@@ -73,27 +99,29 @@ def _place(model: str) -> str:
     return f"{'tunedModels' if folder == 'tunedModels' else 'models'}/{quote(name, safe='')}"
 
 
-def _path(request: ChatRequest | EmbedRequest, model: str) -> str:
+def _path(request: ChatRequest | EmbedRequest, model: str, body: Mapping[str, Any]) -> str:
     if isinstance(request, EmbedRequest):
-        method = "embedContent" if len(request.input) == 1 else "batchEmbedContents"
+        method = "batchEmbedContents" if "requests" in body else "embedContent"
     else:
         method = "streamGenerateContent?alt=sse" if request.stream else "generateContent"
     return f"/{_place(model)}:{method}"
 
 
-def _base(request: ChatRequest | EmbedRequest, lost: Lost) -> dict[str, Any]:
+def _base(request: ChatRequest | EmbedRequest, own: str, lost: Lost) -> dict[str, Any]:
     """The fields that only Google's form holds, and the loss of those of others."""
-    body: dict[str, Any] = {}
-    for format, fields in request.extra.items():
-        if format.startswith(_SPOKEN) and isinstance(fields, Mapping):
-            body.update(fields)
-    lost.extras(request.extra, _SPOKEN)
+    others = dict(request.extra)
+    body = dict(others.pop(own, {}))
+    if config := others.pop(_CONFIG, None):
+        body["generationConfig"] = {**body.get("generationConfig", {}), **config}
+    if run := others.pop(_RUN, None):
+        body["tools"] = [*body.get("tools", ()), *({name: value} for name, value in run.items())]
+    lost.extras(others, own)
     lost.drop(user=request.user)
     return body
 
 
 def _embed_body(request: EmbedRequest, model: str, lost: Lost) -> dict[str, Any]:
-    shared = {**_base(request, lost), "model": _place(model)}
+    shared = {**_base(request, EMBED, lost), "model": _place(model)}
     if request.dimensions is not None:
         shared["outputDimensionality"] = request.dimensions
     asked = [{**shared, "content": {"parts": [{"text": text}]}} for text in request.input]
@@ -101,7 +129,7 @@ def _embed_body(request: EmbedRequest, model: str, lost: Lost) -> dict[str, Any]
 
 
 def _generate_body(request: ChatRequest, target: Target, line: Family, lost: Lost) -> dict[str, Any]:
-    body = _base(request, lost)
+    body = _base(request, GENERATE, lost)
     said = conversation(request, line, lost)
     body["contents"] = said.contents
     config = dict(body.pop("generationConfig", None) or {})
@@ -138,8 +166,10 @@ def _sampling(request: ChatRequest, target: Target, line: Family, lost: Lost) ->
         if config["topK"] != asked.top_k:
             lost.add("top_k", How.APPROXIMATED)
     if asked.max_tokens is not None:
-        # More than a model can say is refused, and would not come anyway.
+        # More than a model can say is refused.
         config["maxOutputTokens"] = min(asked.max_tokens, target.facts.output_limit or asked.max_tokens)
+        if config["maxOutputTokens"] != asked.max_tokens:
+            lost.add("max_tokens", How.APPROXIMATED)
     if asked.seed is not None:
         config["seed"] = asked.seed if -_SEEDS <= asked.seed < _SEEDS else asked.seed % _SEEDS
         if config["seed"] != asked.seed:
@@ -232,7 +262,7 @@ def _tools(request: ChatRequest, line: Family, body: dict[str, Any], lost: Lost)
     words: dict[str, Any] = {"mode": {"auto": "AUTO", "none": "NONE"}.get(choice.mode, "ANY")}
     if choice.mode == "named":
         words["allowedFunctionNames"] = [names.sent(choice.name or "")]
-    body["toolConfig"] = {"functionCallingConfig": words}
+    body["toolConfig"] = {**body.get("toolConfig", {}), "functionCallingConfig": words}
 
 
 def _declared(tool: Tool, names: Names, line: Family, lost: Lost) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What a request loses on its way into a vendor's form."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from attrs import define, field
@@ -8,7 +8,7 @@ from attrs import define, field
 from pipeline.values.exchange import How, Loss, Losses
 from pipeline.values.messages import Opaque
 
-# They steer an engine on the own machine, or are ignored by it as well.
+# They steer an engine on the own machine, or are ignored by it as well; and what may be cached changes no answer.
 MOOT = frozenset(
     {
         "num_ctx",
@@ -35,6 +35,7 @@ MOOT = frozenset(
         "mirostat_tau",
         "tfs_z",
         "penalize_newline",
+        "cache_control",
     }
 )
 
@@ -60,8 +61,11 @@ class Lost:
         kind = part.value.get("type")
         self.add(kind if isinstance(kind, str) else part.format)
 
-    def extras(self, extra: Mapping[str, Any], spoken: str) -> None:
-        """All that `extra` holds for formats other than those of the vendor, whose names begin with `spoken`."""
+    def extras(self, extra: Mapping[str, Any], spoken: str, told: Container[str] = ()) -> None:
+        """All that `extra` holds for formats other than those of the vendor, whose names begin with `spoken`.
+
+        `told`: what the vendor is told by other means.
+        """
         for format, fields in extra.items():
             if format.startswith(spoken):
                 continue
@@ -69,7 +73,7 @@ class Lost:
                 if name == "options" and isinstance(value, Mapping):
                     for option in value:
                         self.add(option, How.MOOT if option in MOOT else How.DROPPED)
-                elif name != "stream_options":
+                elif name != "stream_options" and name not in told:
                     # Whether usage is told in the stream is between the client and its dialect.
                     self.add(name, How.MOOT if name in MOOT else How.DROPPED)
 

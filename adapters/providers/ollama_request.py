@@ -11,6 +11,7 @@ from adapters.providers.families import effort_of_budget
 from adapters.providers.http import post
 from adapters.providers.losses import Lost
 from adapters.providers.ollama_reply import CHAT, EMBED, EMBEDDINGS, FAMILY, GENERATE
+from adapters.providers.stopgaps import failed_words
 from adapters.raw_json import object_of
 from pipeline.ports import Encoded
 from pipeline.values.exchange import How
@@ -71,12 +72,16 @@ def _impossible(request: ChatRequest | EmbedRequest) -> Problem | None:
     if isinstance(request, EmbedRequest):
         if all(isinstance(text, str) for text in request.input):
             return None
-        return Problem(Kind.UNSUPPORTED, "Ollama embeds texts, not tokens", subject="token input")
+        return Problem(
+            Kind.UNSUPPORTED, "Ollama embeds texts: input must be text, not tokens", subject="token input"
+        )
     images = [part for turn in request.messages for part in turn.parts if isinstance(part, Image)]
     images += request.prompt.images if request.prompt else ()
     if all(image.data is not None for image in images):
         return None
-    return Problem(Kind.UNSUPPORTED, "Ollama takes pictures as data, not by address", subject="image url")
+    return Problem(
+        Kind.UNSUPPORTED, "Ollama takes pictures as base64 data, not by address", subject="image url"
+    )
 
 
 def _base(request: ChatRequest | EmbedRequest, model: str, lost: Lost) -> dict[str, Any]:
@@ -104,6 +109,9 @@ def _generation_body(request: ChatRequest, model: str, lost: Lost) -> dict[str, 
     body = {**_base(request, model, lost), "stream": request.stream}
     if request.prompt is None:
         body["messages"] = [said for turn in request.messages for said in _messages(turn, lost)]
+        if body.pop("template", None) is not None:
+            # Only a bare prompt can be given another one.
+            lost.add("template")
         _tools(request, body, lost)
     else:
         body.update(_prompt(request.prompt))
@@ -144,7 +152,7 @@ def _prompt(prompt: Prompt) -> dict[str, Any]:
 def _messages(turn: Message, lost: Lost) -> list[dict[str, Any]]:
     """One turn as messages: the results of tools are messages of their own and stand first."""
     results = [part for part in turn.parts if isinstance(part, ToolResult)]
-    messages = [_result(result) for result in results]
+    messages = [_result(result, lost) for result in results]
     if results and len(results) == len(turn.parts):
         return messages
     role = Role.USER if turn.role is Role.TOOL else turn.role
@@ -178,8 +186,9 @@ def _opaque(part: Opaque, message: dict[str, Any], lost: Lost) -> None:
         lost.opaque(part)
 
 
-def _result(result: ToolResult) -> dict[str, Any]:
-    message = {"role": "tool", "content": result.text, "tool_call_id": result.call_id}
+def _result(result: ToolResult, lost: Lost) -> dict[str, Any]:
+    content = failed_words(result, lost)
+    message = {"role": "tool", "content": content, "tool_call_id": result.call_id}
     return {**message, "tool_name": result.name} if result.name else message
 
 

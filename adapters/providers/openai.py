@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from adapters.framing.sse import SseReader
+from adapters.providers import openai_count
 from adapters.providers.errors import classify
 from adapters.providers.http import get, sign_bearer
 from adapters.providers.limits import quota
@@ -83,4 +84,6 @@ CODEC = Codec(
     list_models=list_models,
     models=models,
     patterns=PATTERNS,
+    count=openai_count.count,
+    counted=openai_count.counted,
 )

@@ -9,13 +9,28 @@ from typing import Any
 
 from attrs import frozen
 
-from adapters.providers.families import Family, effort, family, only_chats, only_completes, only_responds
+from adapters.providers.families import (
+    UNKNOWN,
+    Family,
+    effort,
+    family,
+    only_chats,
+    only_completes,
+    only_responds,
+)
 from adapters.providers.http import post
 from adapters.providers.images import data_url
 from adapters.providers.losses import Lost
 from adapters.providers.openai_reply import CHAT, COMPLETIONS, EMBEDDINGS
 from adapters.providers.openai_responses_reply import RESPONSES
-from adapters.providers.openai_responses_request import SAME, as_it_came, responses_body, thoughts_of
+from adapters.providers.openai_responses_request import (
+    SAME,
+    as_it_came,
+    responses_body,
+    thoughts_of,
+    unthinking,
+)
+from adapters.providers.stopgaps import failed_words
 from pipeline.ports import Encoded
 from pipeline.values.exchange import How
 from pipeline.values.http import HttpRequest
@@ -53,6 +68,8 @@ _DEFAULTS = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_pen
 # What a reasoning model takes as well while it is told not to think.
 _THOUGHTLESS = ("temperature", "top_p")
 _JSON_PLEASE = "Answer in JSON."
+# Fields of a turn by which other servers of this form take thinking back. OpenAI's chat knows none, and refuses them.
+_THOUGHTS = frozenset({"reasoning", "reasoning_content", "reasoning_details"})
 
 
 def own_name(target: Target) -> str:
@@ -101,9 +118,9 @@ def endpoint(
 ) -> str:
     """The wire format to ask `model` in: chat, wherever it can say what was asked. `abilities`: what is known of them.
 
-    Prompts go to /completions where chat cannot say them, and where a client asks there for a model that is not known to
-    do without. Conversations go to /responses where the model answers at no other place, where the client speaks that
-    form, and where thinking of that form is to be given back.
+    Prompts go to /completions where chat cannot say them, and where a client asks there, or for a bare text, of a model
+    that is not known to do without. Conversations go to /responses where the model answers at no other place, where the
+    client speaks that form, and where thinking of that form is to be given back.
     """
     if isinstance(request, EmbedRequest):
         return EMBEDDINGS
@@ -112,11 +129,15 @@ def endpoint(
         return RESPONSES
     if prompt is None:
         return RESPONSES if _to_responses(request, model) else CHAT
-    if prompt.suffix is not None or only_completes(model) or (prompt.raw and not only_chats(model)):
+    if prompt.suffix is not None or only_completes(model):
         return COMPLETIONS
-    asked = request.source.format if request.source else None
-    completes = not only_chats(model) and (abilities is None or "insert" in abilities)
-    return COMPLETIONS if asked == COMPLETIONS and completes else CHAT
+    if only_chats(model):
+        return CHAT
+    # A name with a vendor before it is one of a gateway, which takes a bare text for every model.
+    raw = prompt.raw and "/" in model
+    bare = prompt.raw or (request.source is not None and request.source.format == COMPLETIONS)
+    completes = raw or abilities is None or "insert" in abilities
+    return COMPLETIONS if bare and completes else CHAT
 
 
 def _to_responses(request: ChatRequest, model: str) -> bool:
@@ -155,6 +176,12 @@ def http_of(
     return post(target.provider, path, body, accept)
 
 
+def _is_ungranted(request: ChatRequest | EmbedRequest) -> bool:
+    """Whether it wished for thinking, and the model cannot."""
+    thinking = request.thinking if isinstance(request, ChatRequest) else None
+    return thinking is not None and thinking.wish and not thinking.on
+
+
 def body_of(
     request: ChatRequest | EmbedRequest, target: Target, voice: Voice = OPENAI
 ) -> tuple[dict[str, Any], Lost]:
@@ -165,6 +192,10 @@ def body_of(
         if format == RESPONSES:
             line = voice.line(voice.behind(target), target.facts.capabilities)
             body = as_it_came(body, line, lost)
+            if _is_ungranted(request):
+                body = unthinking(body)
+        elif format == CHAT and _is_openais(voice.behind(target)):
+            body = _without_thoughts(body, lost)
     elif isinstance(request, EmbedRequest):
         body = _embed_body(request, target.model, lost)
     elif format == COMPLETIONS:
@@ -181,6 +212,27 @@ def body_of(
     return body, lost
 
 
+def _is_openais(model: str) -> bool:
+    """Whether OpenAI itself answers for the model: a name with a vendor before it is one of a gateway."""
+    return "/" not in model and only_chats(model)
+
+
+def _without_thoughts(body: dict[str, Any], lost: Lost) -> dict[str, Any]:
+    """A client's own body without thinking of earlier turns, which it was told for other models; the same without any."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or all(map(_THOUGHTS.isdisjoint, messages)):
+        return body
+    lost.add("messages.thinking")
+    return {**body, "messages": [_without_thought(message) for message in messages]}
+
+
+def _without_thought(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    if _THOUGHTS.isdisjoint(message):
+        return message
+    kept = {name: value for name, value in message.items() if name not in _THOUGHTS}
+    return kept if "tool_calls" in kept else {"content": "", **kept}
+
+
 def usage_asked(request: ChatRequest) -> bool:
     """Whether the client itself asked for usage in the stream."""
     said: list[Any] = [fields.get("stream_options") for fields in _own(request)]
@@ -194,7 +246,9 @@ def _own(request: ChatRequest | EmbedRequest) -> list[Mapping[str, Any]]:
     return [fields for format, fields in request.extra.items() if format.startswith(_SPOKEN)]
 
 
-def _base(request: ChatRequest | EmbedRequest, model: str, lost: Lost) -> dict[str, Any]:
+def _base(
+    request: ChatRequest | EmbedRequest, model: str, lost: Lost, told: tuple[str, ...] = ()
+) -> dict[str, Any]:
     body: dict[str, Any] = {}
     for format, fields in request.extra.items():
         if format == RESPONSES:
@@ -202,7 +256,7 @@ def _base(request: ChatRequest | EmbedRequest, model: str, lost: Lost) -> dict[s
             lost.drop(**{name: True for name in fields if name not in SAME})
         elif format.startswith(_SPOKEN):
             body.update(fields)
-    lost.extras(request.extra, _SPOKEN)
+    lost.extras(request.extra, _SPOKEN, told)
     body["model"] = model
     if request.user is not None:
         body["user"] = request.user
@@ -220,13 +274,15 @@ def _embed_body(request: EmbedRequest, model: str, lost: Lost) -> dict[str, Any]
 
 def _chat_body(request: ChatRequest, target: Target, voice: Voice, lost: Lost) -> dict[str, Any]:
     line = voice.line(voice.behind(target), target.facts.capabilities)
-    body = _base(request, target.model, lost)
+    body = _base(request, target.model, lost, ("cache_control",) if line.marked else ())
     turns = request.messages if request.prompt is None else _turns_of(request.prompt, lost)
     body["messages"] = _conversation(turns, line, voice, lost)
     body["stream"] = request.stream
     _tools(request, line, body, lost)
     _format(request, turns, line, body, lost)
-    if request.thinking is not None:
+    if request.thinking is not None and line is UNKNOWN and _idle(request.thinking, target):
+        lost.add("thinking")
+    elif request.thinking is not None:
         voice.think(request.thinking, request.sampling.max_tokens, line, body, lost)
     _sampling(request, line, body, lost)
     if request.logprobs is not None:
@@ -239,6 +295,11 @@ def _chat_body(request: ChatRequest, target: Target, voice: Voice, lost: Lost) -
     if request.choices > 1:
         body["n"] = request.choices
     return body
+
+
+def _idle(thinking: Thinking, target: Target) -> bool:
+    """Whether thinking is but a wish, of a model of which nothing is known: it might refuse to be told."""
+    return thinking.on and thinking.wish and target.facts.capabilities is None
 
 
 def _completions_body(request: ChatRequest, model: str, lost: Lost) -> dict[str, Any]:
@@ -291,25 +352,27 @@ def _messages(turn: Message, line: Family, voice: Voice, lost: Lost) -> Iterable
     """One turn as messages: the results of tools are messages of their own and stand first."""
     for part in turn.parts:
         if isinstance(part, ToolResult):
-            yield {"role": "tool", "tool_call_id": part.call_id, "content": part.text}
+            said = Text(failed_words(part, lost), cache=part.cache)
+            yield {"role": "tool", "tool_call_id": part.call_id, "content": _content((said,), lost, line)}
     parts = tuple(part for part in turn.parts if not isinstance(part, ToolResult))
     if not parts and len(parts) < len(turn.parts):
         return
     message: dict[str, Any]
     if turn.role is Role.ASSISTANT:
-        message = _assistant(parts, voice, lost)
+        message = _assistant(parts, line, voice, lost)
     else:
         role = line.system if turn.role is Role.SYSTEM else "user"
-        message = {"role": role, "content": _content(parts, lost)}
+        message = {"role": role, "content": _content(parts, lost, line)}
     if turn.name is not None:
         message["name"] = turn.name
     yield message
 
 
-def _content(parts: Iterable[Any], lost: Lost) -> str | list[dict[str, Any]]:
+def _content(parts: Iterable[Any], lost: Lost, line: Family) -> str | list[dict[str, Any]]:
     """Parts as content: a plain text where there is but one, which every server takes."""
     content: list[dict[str, Any]] = []
     for part in parts:
+        before = len(content)
         match part:
             case Text(said):
                 if said:
@@ -323,6 +386,8 @@ def _content(parts: Iterable[Any], lost: Lost) -> str | list[dict[str, Any]]:
                 content.append(dict(value))
             case Opaque():
                 lost.opaque(part)
+        if line.marked and len(content) > before and part.cache is not None:
+            content[-1]["cache_control"] = dict(part.cache)
     if not content:
         return ""
     if len(content) == 1 and content[0].keys() == {"type", "text"}:
@@ -330,7 +395,7 @@ def _content(parts: Iterable[Any], lost: Lost) -> str | list[dict[str, Any]]:
     return content
 
 
-def _assistant(parts: Iterable[Any], voice: Voice, lost: Lost) -> dict[str, Any]:
+def _assistant(parts: Iterable[Any], line: Family, voice: Voice, lost: Lost) -> dict[str, Any]:
     """A turn of the model. A part that only OpenAI knows and that has no type is a field of the message."""
     message: dict[str, Any] = {"role": "assistant"}
     said: list[Any] = []
@@ -351,7 +416,8 @@ def _assistant(parts: Iterable[Any], voice: Voice, lost: Lost) -> dict[str, Any]
                 message.update(value)
             case _:
                 said.append(part)
-    message["content"] = (_content(said, lost) or None) if calls else _content(said, lost)
+    content = _content(said, lost, line)
+    message["content"] = (content or None) if calls else content
     if calls:
         message["tool_calls"] = calls
     return message

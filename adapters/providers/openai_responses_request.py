@@ -15,6 +15,7 @@ from adapters.providers.images import data_url
 from adapters.providers.losses import Lost
 from adapters.providers.openai_reply import CHAT
 from adapters.providers.openai_responses_reply import RESPONSES
+from adapters.providers.stopgaps import failed_words
 from adapters.providers.thoughts import RESPONSES as THOUGHTS
 from adapters.providers.thoughts import given_back
 from pipeline.values.exchange import How
@@ -91,6 +92,13 @@ def as_it_came(body: dict[str, Any], line: Family, lost: Lost) -> dict[str, Any]
     return body
 
 
+def unthinking(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A client's own body of this form for a model that cannot think: it may ask for no summary and nothing encrypted."""
+    kept = [name for name in body.get("include") or () if name != _ENCRYPTED]
+    rest = {name: value for name, value in body.items() if name not in ("reasoning", "include")}
+    return {**rest, "include": kept} if kept else rest
+
+
 def _is_lost(item: Any) -> bool:
     """Whether an item is thinking that the endpoint does not know: it was stored, or another vendor made it."""
     if not isinstance(item, Mapping) or item.get("type") != "reasoning":
@@ -161,9 +169,10 @@ class Items:
 
     def _result(self, result: ToolResult, beside: list[dict[str, Any]]) -> dict[str, Any]:
         kind = "custom_tool_call_output" if result.call_id in self._plain else "function_call_output"
-        output: str | list[dict[str, Any]] = result.text
+        words = failed_words(result, self.lost)
+        output: str | list[dict[str, Any]] = words
         if beside:
-            output = [*([{"type": "input_text", "text": result.text}] if result.text else []), *beside]
+            output = [*([{"type": "input_text", "text": words}] if words else []), *beside]
         return {"type": kind, "call_id": result.call_id, "output": output}
 
     def _content(self, parts: Iterable[Part]) -> list[dict[str, Any]]:

@@ -38,6 +38,8 @@ ROUTED = Family(
 THOUGHTFUL = evolve(ROUTED, near={"off": "low"})
 # A model that is known not to think.
 THOUGHTLESS = evolve(ROUTED, efforts={})
+# Whose models cache what they are told to.
+_CACHING = ("anthropic", "google")
 
 _ALWAYS = re.compile(
     r"gemini-(2\.5|[3-9][\d.]*)-pro|grok-4(?!.*(fast|\.\d))|deepseek-r1|minimax-m\d|gpt-oss|qwq|.*[-:]thinking"
@@ -51,9 +53,9 @@ def line(model: str, capabilities: frozenset[Capability] | None) -> Family:
     # OpenRouter reads a bare name of OpenAI's as such.
     if vendor in ("openai", "") and (known := family(name)) is not UNKNOWN:
         return evolve(known, limit="max_tokens", system="system", parallel=True)
-    if _ALWAYS.match(name):
-        return THOUGHTFUL
-    return THOUGHTLESS if capabilities is not None and "thinking" not in capabilities else ROUTED
+    thoughtless = capabilities is not None and "thinking" not in capabilities
+    kin = THOUGHTFUL if _ALWAYS.match(name) else THOUGHTLESS if thoughtless else ROUTED
+    return evolve(kin, marked=True) if vendor in _CACHING else kin
 
 
 def think(thinking: Thinking, limit: int | None, line: Family, body: dict[str, Any], lost: Lost) -> None:

@@ -1,9 +1,10 @@
-"""Anthropic's wire format: `/v1/messages` and `/v1/models`."""
+"""Anthropic's wire format: `/v1/messages`, `/v1/messages/count_tokens` and `/v1/models`."""
 
 from typing import Any
 
 import orjson
 
+from adapters.simulator import anthropic_betas, anthropic_count
 from adapters.simulator import anthropic_rules as rules
 from adapters.simulator.anthropic_errors import Refusal, by_status, wrong
 from adapters.simulator.anthropic_reply import headers_for, message, refuse
@@ -14,6 +15,7 @@ from pipeline.values.targets import ModelFacts
 
 PROVIDER = "anthropic"
 MESSAGES = "/v1/messages"
+COUNT = "/v1/messages/count_tokens"
 MODELS = "/v1/models"
 
 
@@ -23,18 +25,22 @@ def answer(request: HttpRequest, path: str, scenario: Scenario) -> Played:
         return refuse(refusal, request, scenario)
     if path == MODELS or path.startswith(f"{MODELS}/"):
         return _models(request, path, scenario)
-    if path != MESSAGES:
+    if path not in (MESSAGES, COUNT):
         return refuse(Refusal(404, "Not found", "not_found_error"), request, scenario)
     if request.method != "POST":
         return refuse(Refusal(405, "Method Not Allowed"), request, scenario)
     body = _json(request.body)
     if body is None:
         return refuse(Refusal(400, "The request body is not valid JSON"), request, scenario)
-    if refusal := next(rules.common_faults(body), None):
+    body = anthropic_betas.plain(body, request.headers)
+    faults = anthropic_count.faults if path == COUNT else rules.common_faults
+    if refusal := next(faults(body), None):
         return refuse(refusal, request, scenario)
     facts = scenario.model(PROVIDER, body["model"])
     if facts is None:
         return refuse(Refusal(404, f"model: {body['model']}", "not_found_error"), request, scenario)
+    if path == COUNT:
+        return anthropic_count.counted(body, facts, request, scenario)
     if refusal := next(rules.message_faults(body, facts), None):
         return refuse(refusal, request, scenario)
     return message(body, facts, request, scenario)

@@ -171,12 +171,18 @@ def _told(played: Played, request: HttpRequest) -> Played:
             return {"error": error if error.get("param") or status == 400 else _error(status)}
         if "choices" not in found:
             return found
-        judged = [{"content_filter_results": SAFE, **choice} for choice in found["choices"]]
+        judged = [
+            {"content_filter_results": SAFE, **_thinking_once(choice, "message")}
+            for choice in found["choices"]
+        ]
         return {**found, "choices": judged, "prompt_filter_results": verdicts}
 
     def frames(found: Document) -> Iterable[Mapping[str, Any]]:
         choices = found.get("choices", ())
-        judged = [{"content_filter_results": _judged(choice), **choice} for choice in choices]
+        judged = [
+            {"content_filter_results": _judged(choice), **_thinking_once(choice, "delta")}
+            for choice in choices
+        ]
         return ({**found, "choices": judged} if judged else found,)
 
     def headers(status: int, given: Headers) -> dict[str, str]:
@@ -192,6 +198,14 @@ def _told(played: Played, request: HttpRequest) -> Played:
         "prompt_filter_results": verdicts,
     }
     return reworded(played, headers, document, frames, before=(b"data: " + orjson.dumps(first) + b"\n\n",))
+
+
+def _thinking_once(choice: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Azure tells thinking as `reasoning_content` alone."""
+    said = choice.get(place)
+    if not isinstance(said, Mapping):
+        return dict(choice)
+    return {**choice, place: {name: value for name, value in said.items() if name != "reasoning"}}
 
 
 def _judged(choice: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Bedrock's wire format: `/model/ID/converse`, `/converse-stream` and `/invoke`, and the list of models beside them.
+"""Bedrock's wire format: `/model/ID/converse`, `/converse-stream`, `/count-tokens` and `/invoke`, and the list of models.
 
 At AWS the list is on another host; here all is below one address.
 """
@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from adapters.simulator import bedrock_count
 from adapters.simulator import bedrock_errors as errors
 from adapters.simulator import bedrock_rules as rules
 from adapters.simulator.bedrock_converse import converse, headers_for, refuse
@@ -21,7 +22,7 @@ from pipeline.values.targets import ModelFacts
 PROVIDER = "aws_bedrock"
 PREFIX = "/aws_bedrock"
 MODELS = "/foundation-models"
-CALL = re.compile(r"/model/(.+)/(converse|converse-stream|invoke)")
+CALL = re.compile(r"/model/(.+)/(converse|converse-stream|count-tokens|invoke)")
 REGION = "us-east-1"
 PROFILE = re.compile(r"(us|eu|apac|global)\.")
 MOST_TEXTS = 96
@@ -44,6 +45,8 @@ def answer(request: HttpRequest, path: str, scenario: Scenario) -> Played:
         return refuse(errors.UNREADABLE, request, scenario)
     if call[2] == "invoke":
         return _invoked(body, facts, request, scenario)
+    if call[2] == "count-tokens":
+        return bedrock_count.counted(body, facts, request, scenario)
     if refusal := next(rules.converse_faults(body, facts), None):
         return refuse(refusal, request, scenario)
     return converse(body, facts, call[2] == "converse-stream", request, scenario)

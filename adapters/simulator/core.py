@@ -10,7 +10,16 @@ from urllib.parse import unquote, urlsplit
 import orjson
 from attrs import evolve, frozen
 
-from adapters.simulator import anthropic, azure, bedrock, google, ollama, openai, openrouter
+from adapters.simulator import (
+    anthropic,
+    azure,
+    bedrock,
+    google,
+    ollama,
+    ollama_management,
+    openai,
+    openrouter,
+)
 from adapters.simulator.played import Played, whole
 from adapters.simulator.scenario import Scenario
 from pipeline.values.http import HttpRequest
@@ -25,9 +34,11 @@ class Provider:
     refused_with: Callable[[int, int | None, HttpRequest, Scenario], Played]
 
 
+OLLAMA_PREFIX = "/ollama"
+
 PROVIDERS: tuple[Provider, ...] = (
     Provider("/openai/v1", openai.answer, openai.refused_with),
-    Provider("/ollama", ollama.answer, ollama.refused_with),
+    Provider(OLLAMA_PREFIX, ollama.answer, ollama.refused_with),
     Provider("/anthropic", anthropic.answer, anthropic.refused_with),
     Provider(openrouter.PREFIX, openrouter.answer, openrouter.refused_with),
     Provider(azure.PREFIX, azure.answer, azure.refused_with),
@@ -72,6 +83,14 @@ def answer(request: HttpRequest, scenario: Scenario, count: int = 1) -> Played:
     if request.method == "HEAD":
         played = evolve(played, chunks=())
     return played.cut(fault.ending, fault.after) if fault else played
+
+
+def after(request: HttpRequest, played: Played, scenario: Scenario) -> Scenario:
+    """The scenario that the next request meets: an Ollama keeps what it was told to pull, create, copy or delete."""
+    path = _path(request)
+    if not _under(path, OLLAMA_PREFIX):
+        return scenario
+    return ollama_management.after(request, path.removeprefix(OLLAMA_PREFIX), played, scenario)
 
 
 def is_model_call(request: HttpRequest) -> bool:

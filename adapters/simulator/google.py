@@ -1,4 +1,4 @@
-"""Google's wire format: generateContent whole and streamed, the two embedding methods, and the list of models."""
+"""Google's wire format: generateContent whole and streamed, its count, the two embedding methods, and the list of models."""
 
 import re
 from typing import Any
@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
+from adapters.simulator import google_count
 from adapters.simulator import google_errors as errors
 from adapters.simulator import google_rules as rules
 from adapters.simulator.google_generation import JSON, generate
@@ -19,6 +20,7 @@ PROVIDER = "google"
 
 _METHOD = re.compile(r"/models/([^/]+):(\w+)")
 _GENERATING = ("generateContent", "streamGenerateContent")
+_COUNTING = "countTokens"
 _EMBEDDING = ("embedContent", "batchEmbedContents")
 _MOST_AT_ONCE = 100
 
@@ -30,7 +32,7 @@ def answer(request: HttpRequest, path: str, scenario: Scenario) -> Played:
     if path == "/models" or (path.startswith("/models/") and ":" not in path):
         return _models(request, path, scenario)
     found = _METHOD.fullmatch(path)
-    if found is None or found[2] not in (*_GENERATING, *_EMBEDDING) or request.method != "POST":
+    if found is None or found[2] not in (*_GENERATING, *_EMBEDDING, _COUNTING) or request.method != "POST":
         return whole(
             404, {"content-type": "text/html; charset=UTF-8"}, b"<title>Error 404 (Not Found)!!1</title>\n"
         )
@@ -43,6 +45,9 @@ def answer(request: HttpRequest, path: str, scenario: Scenario) -> Played:
         return refuse(errors.unknown_model(name, method), scenario)
     if method in _EMBEDDING:
         return _embed(body, facts, method, scenario)
+    if method == _COUNTING:
+        told = google_count.counted(body, facts)
+        return _told(told, scenario) if isinstance(told, dict) else refuse(told, scenario)
     if refusal := next(rules.generate_faults(body, facts), None):
         return refuse(refusal, scenario)
     framed = parse_qs(urlsplit(request.url).query).get("alt") == ["sse"]
@@ -72,7 +77,7 @@ def _json(data: bytes) -> dict[str, Any] | None:
 
 
 def _able(facts: ModelFacts, method: str) -> bool:
-    wanted = "completion" if method in _GENERATING else "embedding"
+    wanted = "embedding" if method in _EMBEDDING else "completion"
     return wanted in (facts.capabilities or ())
 
 

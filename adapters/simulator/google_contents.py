@@ -115,8 +115,17 @@ def _kind_faults(kind: str, inner: Mapping[str, Any], place: str, sees: bool) ->
         yield Refusal(400, "Invalid or unsupported file uri.")
 
 
-def _order_faults(contents: list[Mapping[str, Any]]) -> Iterator[Refusal]:
-    """Each call is answered in the turn that follows it, and only calls are answered."""
+def _order_faults(turns: list[Mapping[str, Any]]) -> Iterator[Refusal]:
+    """Each call is answered in the turn that follows it, and only calls are answered.
+
+    What the model says in several turns is one: Google's own client library gives the pieces of a stream back so.
+    """
+    contents: list[Mapping[str, Any]] = []
+    for turn in turns:
+        if contents and contents[-1].get("role") == turn.get("role") == "model":
+            contents[-1] = {**turn, "parts": [*contents[-1]["parts"], *turn["parts"]]}
+        else:
+            contents.append(turn)
     for index, content in enumerate(contents):
         answers = _count(content, "functionResponse")
         calls = _count(contents[index - 1], "functionCall") if index else 0
@@ -128,7 +137,7 @@ def _order_faults(contents: list[Mapping[str, Any]]) -> Iterator[Refusal]:
                 "the number of function response parts is equal to the number of function call parts of the"
             )
             yield Refusal(400, f"Please ensure that {words} function call turn.")
-        if _count(content, "functionCall") and (not index or contents[index - 1].get("role") == "model"):
+        if _count(content, "functionCall") and not index:
             words = (
                 "function call turn comes immediately after a user turn or after a function response turn."
             )

@@ -1,6 +1,7 @@
 """OpenAI's `/chat/completions`.
 
-Thinking is sent as `reasoning_content`, as OpenAI-compatible providers do; OpenAI itself keeps it to itself.
+Thinking is sent under both its names, `reasoning` and `reasoning_content`, as servers do that keep older clients; OpenAI
+itself keeps it to itself.
 """
 
 from collections.abc import Iterator, Mapping
@@ -112,7 +113,7 @@ def _delta(delta: Delta) -> dict[str, Any]:
         case TextDelta(text=text):
             return {"content": text}
         case ThinkingDelta(text=text):
-            return {"reasoning_content": text}
+            return _thought(text)
         case ToolCallDelta(index=index, id=None, arguments=arguments):
             return {"tool_calls": [{"index": index, "function": {"arguments": arguments}}]}
         case ToolCallDelta(index=index, id=id, name=name, arguments=arguments):
@@ -150,11 +151,15 @@ def _message(deltas: tuple[Delta, ...]) -> dict[str, Any]:
     return {
         "role": "assistant",
         "content": text if text or not calls else None,
-        **({"reasoning_content": thinking} if thinking else {}),
+        **(_thought(thinking) if thinking else {}),
         **({"tool_calls": calls} if calls else {}),
         "refusal": None,
         "annotations": [],
     }
+
+
+def _thought(text: str) -> dict[str, str]:
+    return {"reasoning": text, "reasoning_content": text}
 
 
 def _call(call: ToolCall) -> dict[str, Any]:

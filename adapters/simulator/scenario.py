@@ -55,6 +55,7 @@ class Scenario:
     one that is let in, None: all are. `head_s`: seconds to the head; `delta_s`: before each piece of the answer.
     `broken`: how an answer ends that breaks in the middle, by a cut connection or by the provider's own error event.
     `usage`: told instead of what the answer counted. `epoch`: what the providers' clock says as an answer starts.
+    `blobs`: digests (`sha256:...`) of the model files that Ollama holds.
     """
 
     models: Mapping[str, tuple[ModelFacts, ...]]
@@ -68,6 +69,7 @@ class Scenario:
     usage: Usage | None = None
     quota: Quota = Quota()
     epoch: float = EPOCH
+    blobs: frozenset[str] = frozenset()
 
     def model(self, provider: str, name: str) -> ModelFacts | None:
         """What `provider` offers under exactly that name."""

@@ -6,9 +6,9 @@ from typing import Any, TypeAlias
 
 import orjson
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
-from adapters.simulator.core import PROVIDERS, answer, is_model_call
+from adapters.simulator.core import PROVIDERS, after, answer, is_model_call
 from adapters.simulator.journal import Call, Journal
 from adapters.simulator.played import Played, whole
 from adapters.simulator.scenario import Scenario
@@ -20,6 +20,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
 SEEN = "/_sim/seen"
+MOST_KEPT = 1024 * 1024
 SECRET_HEADERS = frozenset(
     {"authorization", "x-api-key", "api-key", "x-goog-api-key", "x-amz-security-token"}
 )
@@ -56,13 +57,17 @@ class _Simulator:
         if request is None:
             return
         if own := self._own(request, scope):
-            await _send_head_and_chunks(own, send)
+            await _send_head_and_chunks(own, send, lambda: None)
             await send(END)
             return
-        call = self.journal.begin(request, time.time(), is_model_call(request))
+        call = self.journal.begin(_kept(request), time.time(), is_model_call(request))
         played = answer(request, self.scenario, self.journal.works)
+
+        def settle() -> None:
+            self.scenario = after(request, played, self.scenario)
+
         try:
-            await _play(played, call, receive, send)
+            await _play(played, call, receive, send, settle)
         finally:
             self.journal.end(call, time.time())
         if call.outcome == "broken":
@@ -97,8 +102,13 @@ async def _request(scope: Message, receive: Receive) -> HttpRequest | None:
     return HttpRequest(scope["method"], url, headers, b"".join(parts))
 
 
-async def _play(played: Played, call: Call, receive: Receive, send: Send) -> None:
-    """Send the answer in its time, unless the caller leaves before."""
+def _kept(request: HttpRequest) -> HttpRequest:
+    """The request as the journal keeps it, without a body of gigabytes."""
+    return request if len(request.body) <= MOST_KEPT else evolve(request, body=b"")
+
+
+async def _play(played: Played, call: Call, receive: Receive, send: Send, settle: Callable[[], None]) -> None:
+    """Send the answer in its time, unless the caller leaves before. `settle`: what it changes, before its last word."""
     async with trio.open_nursery() as nursery:
 
         async def watch() -> None:
@@ -108,7 +118,7 @@ async def _play(played: Played, call: Call, receive: Receive, send: Send) -> Non
 
         nursery.start_soon(watch)
         await trio.sleep(played.head_s)
-        await _send_head_and_chunks(played, send)
+        await _send_head_and_chunks(played, send, settle)
         if played.ending == "hang":
             await trio.sleep_forever()
         # Settled before the last word is sent: from then on the caller may go without having left.
@@ -118,13 +128,17 @@ async def _play(played: Played, call: Call, receive: Receive, send: Send) -> Non
         nursery.cancel_scope.cancel()
 
 
-async def _send_head_and_chunks(played: Played, send: Send) -> None:
+async def _send_head_and_chunks(played: Played, send: Send, settle: Callable[[], None]) -> None:
     if played.head is None:
         return
+    if not played.chunks:
+        settle()
     headers = [(name.encode(), value.encode("latin-1")) for name, value in played.head.headers.items()]
     await send({"type": "http.response.start", "status": played.head.status, "headers": headers})
-    for delay_s, data in played.chunks:
+    for number, (delay_s, data) in enumerate(played.chunks, 1):
         await trio.sleep(delay_s)
+        if number == len(played.chunks):
+            settle()
         await send({"type": "http.response.body", "body": data, "more_body": True})
 
 

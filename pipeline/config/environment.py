@@ -47,6 +47,9 @@ _HOUSE = {
     "MODELS_FILTER": Variable(("models_filter",), "the same as MODELS_FILTER_PATH"),
     "MODELS_FILTER_PATH": Variable(("models_filter",), "file that says which models are shown"),
     "PROXY_FROM_ENV": Variable(("proxy_from_env",), "reach providers through HTTPS_PROXY and its kind"),
+    "OLLAMA_ALLOW_MANAGEMENT": Variable(
+        ("ollama", "allow_management"), "let pull, push, create, copy and delete through to an Ollama"
+    ),
     "DEMO_ENABLED": Variable(("demo",), "show the built-in demonstration provider"),
 }
 

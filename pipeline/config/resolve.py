@@ -153,6 +153,8 @@ def resolve(sources: Sources, *, catalog: Catalog, kinds: Collection[str]) -> Co
         raise ConfigError(sorted(layers.faults, key=lambda fault: _place(fault, sources.toml_name)))
     if not switches.multi_provider:
         config = _single(config)
+    if config.management and all(provider.kind != "ollama" for provider in config.providers):
+        layers.notice("ollama.allow_management is on, but no Ollama is in use: there is nothing to manage")
     return evolve(config, notices=tuple(layers.notices), origins_of=_origins_of(config, layers))
 
 

@@ -2,6 +2,9 @@
 
 A request is one frozen value. What only one wire format can say travels in `extra`, keyed by that format's name, and is
 never dropped unseen: the codec of the same format gives it back, every other codec reports it as a loss.
+
+`cache` of a part or a tool: the client's mark that all up to here may be kept for later requests, as Anthropic writes it.
+It changes no answer, so who knows no such mark loses nothing without it.
 """
 
 from collections.abc import Mapping
@@ -25,6 +28,7 @@ class Text:
     """A piece of plain text."""
 
     text: str
+    cache: Mapping[str, Any] | None = field(default=None, kw_only=True)
 
 
 @frozen
@@ -38,6 +42,7 @@ class Image:
     url: str | None = None
     media_type: str | None = None
     detail: str | None = None
+    cache: Mapping[str, Any] | None = field(default=None, kw_only=True)
 
 
 @frozen
@@ -55,6 +60,7 @@ class ToolCall:
     id: str
     name: str
     arguments: str
+    cache: Mapping[str, Any] | None = field(default=None, kw_only=True)
 
 
 @frozen
@@ -68,6 +74,7 @@ class ToolResult:
     name: str
     text: str
     failed: bool = False
+    cache: Mapping[str, Any] | None = field(default=None, kw_only=True)
 
 
 @frozen
@@ -76,6 +83,7 @@ class Opaque:
 
     format: str
     value: Mapping[str, Any]
+    cache: Mapping[str, Any] | None = field(default=None, kw_only=True)
 
 
 Part: TypeAlias = Text | Image | Reasoning | ToolCall | ToolResult | Opaque
@@ -103,6 +111,7 @@ class Tool:
     description: str | None = None
     parameters: Mapping[str, Any] | None = None
     strict: bool | None = None
+    cache: Mapping[str, Any] | None = field(default=None, kw_only=True)
 
 
 @frozen
@@ -145,12 +154,14 @@ Effort: TypeAlias = Literal["minimal", "low", "medium", "high", "max"]
 class Thinking:
     """Whether the model shall think before it answers: `on`, and how much where the client said so.
 
-    `effort` is the common scale, `budget` a number of tokens; both None: the model's own default amount.
+    `effort` is the common scale, `budget` a number of tokens; both None: the model's own default amount. `wish`: a model
+    that cannot think shall answer all the same; not `on` it is a wish that was not granted.
     """
 
     on: bool
     effort: Effort | None = None
     budget: int | None = None
+    wish: bool = False
 
 
 @frozen
@@ -238,9 +249,9 @@ class LoadRequest:
 
     model: str
     unload: bool = False
+    stream: bool = False
 
     operation = "load"
-    stream = False
     source = None
 
     def rewritten(self, **changes: Any) -> "LoadRequest":

@@ -46,6 +46,16 @@ async def ask(method, path, house=None, **given):
         pytest.param("GET", "/api/version", 200, "application/json; charset=utf-8", id="version"),
         pytest.param("GET", "/api/status", 200, "application/json; charset=utf-8", id="status"),
         pytest.param("GET", "/api/tags", 200, "application/json; charset=utf-8", id="tags"),
+        pytest.param("HEAD", "/", 200, "text/plain; charset=utf-8", id="the head of the root"),
+        pytest.param("HEAD", "/api/version", 200, "application/json; charset=utf-8", id="of the version"),
+        pytest.param("HEAD", "/api/tags", 200, "application/json; charset=utf-8", id="of the tags"),
+        pytest.param(
+            "GET",
+            "/api/experimental/model-recommendations",
+            200,
+            "application/json; charset=utf-8",
+            id="recommendations",
+        ),
         pytest.param("GET", "/api/tags/a", 200, "application/json; charset=utf-8", id="tags of one provider"),
         pytest.param("GET", "/api/tags/A", 200, "application/json; charset=utf-8", id="in any case"),
         pytest.param("GET", "/api/tags/nobody", 404, "application/json; charset=utf-8", id="tags of nobody"),
@@ -69,7 +79,10 @@ async def ask(method, path, house=None, **given):
         pytest.param("GET", "/api/chat", 405, "text/plain; charset=utf-8", id="a model call by GET"),
         pytest.param("OPTIONS", "/api/tags", 405, "text/plain; charset=utf-8", id="options"),
         pytest.param("GET", "/v1/nothing-here", 404, "application/json", id="an unknown path of OpenAI's"),
-        pytest.param("GET", "/v1/messages", 405, "text/plain; charset=utf-8", id="Anthropic's route by GET"),
+        pytest.param("GET", "/v1/messages", 405, "application/json", id="Anthropic's route by GET"),
+        pytest.param(
+            "POST", "/v1/messages/batches", 404, "application/json", id="a route of Anthropic's alone"
+        ),
         pytest.param("POST", "/api/pull", 400, "application/json; charset=utf-8", id="management"),
     ],
 )
@@ -131,6 +144,19 @@ async def test_untidy_paths_are_redirected(method, path, status, location):
 @pytest.mark.parametrize("path", ["/", "/a", "/a/b"])
 def test_tidy_paths_stay(path):
     assert clean_path(path) == path
+
+
+async def test_nothing_is_recommended():
+    assert (await ask("GET", "/api/experimental/model-recommendations")).json == {"recommendations": []}
+
+
+async def test_the_version_is_three_numbers_that_vs_code_takes():
+    told = (await ask("GET", "/api/version")).json["version"]
+    assert tuple(map(int, told.split("."))) >= (0, 6, 4)
+
+
+async def test_the_cloud_of_ollama_is_off():
+    assert (await ask("GET", "/api/status")).json == {"cloud": {"disabled": True, "source": "config"}}
 
 
 async def test_tags_lists_what_the_providers_list():

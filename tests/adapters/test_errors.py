@@ -17,10 +17,37 @@ from adapters.errors import error_body, json_type
             id="openai's routes: an object",
         ),
         pytest.param(
+            "/openai/models/x",
+            404,
+            {"error": {"message": "no", "type": "not_found_error", "param": None, "code": None}},
+            id="azure's routes too",
+        ),
+        pytest.param(
             "/v1/chat/completions",
             500,
             {"error": {"message": "no", "type": "server_error", "param": None, "code": None}},
             id="a fault of ours, in the words of that dialect",
+        ),
+        *(
+            pytest.param(
+                path,
+                405,
+                {"error": {"code": 405, "message": "no", "status": "INVALID_ARGUMENT"}},
+                id=f"google's routes: {path}",
+            )
+            for path in (
+                "/v1beta/x",
+                "/v1alpha/models",
+                "/upload/v1beta/files",
+                "/v1/models/a/b:7b:streamGenerateContent",
+                "/v1/models/m:countTokens",
+            )
+        ),
+        pytest.param(
+            "/v1/models/qwen3-embedding:0.6b",
+            404,
+            {"error": {"message": "no", "type": "not_found_error", "param": None, "code": None}},
+            id="a tag is no method",
         ),
         pytest.param(
             "/v1/messages",

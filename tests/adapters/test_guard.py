@@ -181,11 +181,24 @@ async def test_a_preflight_is_answered_here():
     assert got.header("vary") == "Origin"
     named = got.header("access-control-allow-headers").lower().split(",")
     plain = {"authorization", "content-type", "user-agent", "accept", "x-requested-with", "openai-beta"}
+    plain |= {"x-api-key", "anthropic-version", "anthropic-beta", "anthropic-dangerous-direct-browser-access"}
+    plain |= {"api-key", "x-goog-api-key", "x-goog-api-client", "idempotency-key", "x-request-id"}
+    plain |= {"x-provider", "x-priority", "x-request-timeout", "x-proxy-strict"}
     stainless = (
         "arch async custom-poll-interval helper-method lang os package-version poll-helper retry-count"
     )
     stainless += " runtime runtime-version timeout"
     assert set(named) == plain | {f"x-stainless-{name}" for name in stainless.split()}
+
+
+async def test_an_allowed_page_may_read_what_our_headers_say():
+    named = {
+        *("x-request-id", "x-provider", "x-model", "x-attempts", "x-queue-ms", "x-overhead-ms"),
+        *("x-proxy-lossy", "x-token-count", "request-id", "retry-after", "x-should-retry"),
+    }
+    got = await call(guarded(inner, LOCAL), "GET", "/", headers=PAGE)
+    assert set(got.header("access-control-expose-headers").lower().split(",")) == named
+    assert (await call(guarded(inner, LOCAL), "GET", "/")).header("access-control-expose-headers") is None
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,11 @@
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters import management
-from adapters.management import Refusal, body_object
+from adapters.management import Directed, Refusal, body_object, directed, place_asked, qualified
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -95,3 +99,92 @@ def test_blobs(digest, upload, status):
 
 def test_accounts_are_elsewhere():
     assert management.account() == Refusal(501, management.account().text)
+
+
+PLACES = {"near": 1, "far": 2}
+MODEL = ("model", "name", "from")
+
+
+@pytest.mark.parametrize(
+    ("sent", "body", "place", "streams"),
+    [
+        pytest.param({"model": "x"}, {"model": "x"}, None, True, id="its own name"),
+        pytest.param({"model": "near/x"}, {"model": "x"}, "near", True, id="named by its server"),
+        pytest.param({"model": " Near/X:8b "}, {"model": "X:8b"}, "near", True, id="in any case"),
+        pytest.param({"name": "far/u/x"}, {"name": "u/x"}, "far", True, id="the old field, with a namespace"),
+        pytest.param({"Model": "far/x", "A": 1}, {"model": "x", "a": 1}, "far", True, id="keys in any case"),
+        pytest.param(
+            {"model": "other/x"}, {"model": "other/x"}, None, True, id="a namespace of the registry"
+        ),
+        pytest.param({"model": "near/"}, {"model": "near/"}, None, True, id="nothing behind the slash"),
+        pytest.param(
+            {"model": "a", "from": "far/b"},
+            {"model": "a", "from": "b"},
+            "far",
+            True,
+            id="what it is made from",
+        ),
+        pytest.param(
+            {"model": "x", "stream": False}, {"model": "x", "stream": False}, None, False, id="whole"
+        ),
+        pytest.param({"model": 5}, {"model": 5}, None, True, id="a fault is the server's to name"),
+        pytest.param(
+            {"model": "near/x", "files": {"near/A.gguf": "sha256:0"}, "parameters": {"Top": 2**60}},
+            {"model": "x", "files": {"near/A.gguf": "sha256:0"}, "parameters": {"Top": 2**60}},
+            "near",
+            True,
+            id="the rest stays as it is",
+        ),
+    ],
+)
+def test_whom_a_request_is_for_and_by_what_name(sent, body, place, streams):
+    found = directed(json.dumps(sent).encode(), "PullRequest", MODEL, PLACES)
+    assert isinstance(found, Directed)
+    assert json.loads(found.body) == body
+    assert (found.place, found.streams) == (place, streams)
+
+
+@given(st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text()))
+def test_what_names_no_server_goes_out_as_it_came(body):
+    data = json.dumps(body).encode()
+    found = directed(data, "PullRequest", MODEL, ())
+    assert isinstance(found, Refusal) or found.body == data
+
+
+@given(st.sampled_from(["near", "FAR", "Far"]), st.text(min_size=1).filter(lambda name: name == name.strip()))
+def test_a_qualified_name_is_the_server_and_the_name(place, name):
+    assert qualified(f"{place}/{name}", PLACES) == (place.lower(), name)
+
+
+@pytest.mark.parametrize(
+    ("data", "refusal"),
+    [
+        pytest.param(b"", Refusal(400, "missing request body"), id="nothing"),
+        pytest.param(b'{"model":', Refusal(400, "unexpected EOF"), id="cut off"),
+        pytest.param(
+            b'{"model":"near/x","from":"far/y"}',
+            Refusal(400, "the models are at different servers: far, near"),
+            id="two servers",
+        ),
+    ],
+)
+def test_what_is_not_sent_on(data, refusal):
+    assert directed(data, "CreateRequest", MODEL, PLACES) == refusal
+
+
+@pytest.mark.parametrize(
+    ("header", "place"),
+    [
+        pytest.param("far", "far", id="one"),
+        pytest.param("openai, FAR, near", "far", id="the first that is an Ollama"),
+        pytest.param("near; only", "near", id="and no other"),
+        pytest.param("openai", None, id="none"),
+        pytest.param("", None, id="empty"),
+    ],
+)
+def test_the_ollama_that_is_asked_for(header, place):
+    found = place_asked(header, PLACES)
+    if place:
+        assert found == place
+    else:
+        assert found == Refusal(400, "X-Provider names no Ollama of this proxy; it has: near, far")

@@ -5,7 +5,7 @@ import pytest
 import trio
 from attrs import evolve
 
-from adapters.probes import MOST_BYTES, ProbeOptions, due, pause_s, watch_providers
+from adapters.probes import MOST_BYTES, ProbeOptions, due, pause_s, refresh, watch_providers
 from adapters.providers.errors import classify
 from pipeline.ports import Reply
 from pipeline.state.board import ProviderState
@@ -117,6 +117,17 @@ async def test_what_a_probe_tells(upstream, problem, listed, autojump_clock):
     assert upstream.open_now == 0
     assert probe.after_s == pytest.approx(5.0 if problem is Kind.FIRST_BYTE else 0.0)
     assert MOST_BYTES < 20 * 2**20
+
+
+async def test_a_list_can_be_asked_for_at_once(autojump_clock):
+    watched = Watched(a=Upstream((200, b'["m"]'), (200, b'["n"]')))
+    for _ in range(2):
+        await refresh(watched.env, watched.tell, watched.env.providers["a"], 2.0)
+    assert [fact.models[0].name for fact in watched.told(ModelsListed)] == ["m", "n"]
+    late = Watched(a=Upstream(GOOD, delay_s=60.0))
+    began = trio.current_time()
+    await refresh(late.env, late.tell, late.env.providers["a"], 2.0)
+    assert (late.told(ModelsListed), trio.current_time() - began) == ([], 2.0)
 
 
 async def test_the_call_is_signed(autojump_clock):

@@ -4,6 +4,7 @@ import ssl
 
 import pytest
 import trio
+from attrs import evolve
 
 from adapters.transport import httpx_transport
 from pipeline.values.problems import Kind
@@ -91,3 +92,37 @@ async def test_who_leaves_closes_the_connection_at_once(carrier):
             while not gone:
                 await trio.sleep(0.005)
     assert gone[0] - left < 0.1
+
+
+@pytest.mark.parametrize("length", [{"content-length": "5"}, {}], ids=["with a length", "in chunks"])
+async def test_a_body_is_sent_on_as_it_comes(carrier, length):
+    came, seen = trio.Event(), []
+
+    async def handler(peer):
+        while b"he" not in peer.buffer.partition(b"\r\n\r\n")[2]:
+            await peer._more()
+        came.set()
+        while not peer.buffer.endswith((b"hello", b"0\r\n\r\n")):
+            await peer._more()
+        seen.append(peer.buffer.partition(b"\r\n\r\n")[2])
+        await peer.say(SIZED)
+
+    class Parts:
+        left = (b"he", b"llo")
+
+        def __aiter__(self):
+            return self
+
+        async def __anext__(self):
+            if not self.left:
+                raise StopAsyncIteration
+            if len(self.left) == 1:
+                await came.wait()
+            part, *self.left = self.left
+            return part
+
+    async with upstream(handler) as here:
+        request = evolve(asking(here.port), headers=length)
+        async with carrier.open(request, Parts()) as reply:
+            assert reply.head.status == 200
+    assert seen == [b"hello" if length else b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"]

@@ -3,30 +3,26 @@
 import openai
 import pytest
 
-from tests import processes
 from tests.processes import Process
 
 
-@pytest.fixture(scope="module", params=["openai", "insert", "anthropic", "ollama"])
-def over(request, simulator: Process, over_openai: Process, over_ollama: Process):
+@pytest.fixture(scope="module", params=["openai", "insert", "anthropic", "google", "aws_bedrock", "ollama"])
+def provider(request, over_kind):
     """The proxy over one kind of provider, and its model; `insert` is one that OpenAI serves at /completions."""
-    model = "insert" if request.param == "insert" else "chat"
-    if request.param == "anthropic":
-        with processes.gateway(simulator, "anthropic") as running:
-            yield running, model
-    else:
-        yield over_ollama if request.param == "ollama" else over_openai, model
+    if request.param == "insert":
+        return over_kind("openai").url, "insert"
+    return over_kind(request.param).url, "chat"
 
 
 @pytest.fixture(scope="module")
-def client(over):
-    with openai.OpenAI(base_url=f"{over[0].url}/v1", api_key="x", max_retries=0) as made:
+def client(provider):
+    with openai.OpenAI(base_url=f"{provider[0]}/v1", api_key="x", max_retries=0) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def model(over):
-    return over[1]
+def model(provider):
+    return provider[1]
 
 
 @pytest.mark.parametrize("prompt", ["hi", ["hi"]], ids=["a text", "a list of one"])
@@ -75,6 +71,14 @@ def test_an_error_in_the_middle_of_a_stream(client, model):
         for chunk in client.completions.create(model=model, prompt="@@MID", stream=True):
             text += chunk.choices[0].text
     assert text == "Hello world"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("fields", [{}, {"prompt": ""}], ids=["no prompt", "an empty prompt"])
+def test_nothing_to_go_on_with_loads_the_model(client, model, fields, stream):
+    reply = client.completions.create(**{"model": model, "prompt": None, "stream": stream, **fields})
+    (choice,) = [choice for part in (reply if stream else [reply]) for choice in part.choices]
+    assert (choice.text, choice.finish_reason) == ("", "load")
 
 
 def test_a_gap(over_openai: Process):

@@ -5,7 +5,6 @@ import json
 import openai
 import pytest
 
-from tests import processes
 from tests.e2e.test_clients import PIXEL
 from tests.processes import Process
 
@@ -21,45 +20,43 @@ WEATHER = {
     },
 }
 NOARGS = {"type": "function", "name": "noargs", "parameters": {"type": "object", "properties": {}}}
-# The names of a model that talks, of one that calls tools, of one that thinks; the last of OpenAI's are asked verbatim.
+# By kind of provider the names of a model that talks, of one that calls tools, of one that thinks. OpenAI's own models are
+# asked for responses, all others for chats.
+NAMES = ("chat", "tools", "think")
 MODELS = {
-    "openai": ("chat", "tools", "think"),
+    "openai": NAMES,
     "responses": ("gpt-4o", "gpt-4o", "o4-mini"),
-    "anthropic": ("chat", "tools", "think"),
-    "ollama": ("chat", "tools", "think"),
+    **dict.fromkeys(("anthropic", "google", "aws_bedrock", "ollama"), NAMES),
 }
 SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}}
 
 
-@pytest.fixture(scope="module", params=list(MODELS))
-def over(request, simulator: Process, over_openai: Process, over_ollama: Process):
+@pytest.fixture(scope="module", params=MODELS)
+def provider(request, over_kind):
     """The proxy over one kind of provider, and its models."""
-    if request.param == "anthropic":
-        with processes.gateway(simulator, "anthropic") as running:
-            yield running, MODELS[request.param]
-    else:
-        yield over_ollama if request.param == "ollama" else over_openai, MODELS[request.param]
+    kind = "openai" if request.param == "responses" else request.param
+    return over_kind(kind).url, MODELS[request.param]
 
 
 @pytest.fixture(scope="module")
-def client(over):
-    with openai.OpenAI(base_url=f"{over[0].url}/v1", api_key="x", max_retries=0) as made:
+def client(provider):
+    with openai.OpenAI(base_url=f"{provider[0]}/v1", api_key="x", max_retries=0) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def chat(over):
-    return over[1][0]
+def chat(provider):
+    return provider[1][0]
 
 
 @pytest.fixture(scope="module")
-def tools(over):
-    return over[1][1]
+def tools(provider):
+    return provider[1][1]
 
 
 @pytest.fixture(scope="module")
-def think(over):
-    return over[1][2]
+def think(provider):
+    return provider[1][2]
 
 
 def test_a_text(client, chat):
@@ -120,9 +117,11 @@ def test_thinking(client, think, stream):
         reply = events[-1].response
     else:
         reply = client.responses.create(**asked)
-    thought, message = reply.output
+    # What a vendor wants back of its thinking may come behind the answer.
+    thought, message, *sealed = reply.output
     assert (thought.type, thought.summary[0].text, message.type) == ("reasoning", "Let me think.", "message")
     assert reply.output_text == "Hello world!"
+    assert all(item.type == "reasoning" and item.encrypted_content for item in sealed)
 
 
 def test_thinking_goes_round(client, think):

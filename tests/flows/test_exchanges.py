@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 import trio
+from attrs import evolve
 
 from pipeline.values.events import (
     Batch,
@@ -16,9 +17,11 @@ from pipeline.values.events import (
     UsageSeen,
     grammatical,
 )
+from pipeline.values.exchange import How, Loss
 from pipeline.values.facts import AttemptEnded, AttemptStarted
-from pipeline.values.messages import LoadRequest
+from pipeline.values.messages import LoadRequest, Thinking
 from pipeline.values.problems import Kind, Problem
+from pipeline.values.targets import ModelRule
 from pipeline.wiring import build_stages, compose
 from stages import CATALOG
 from stages.limit import LimitOptions
@@ -335,3 +338,24 @@ async def test_accepted_orders_run(order, autojump_clock):
     stand = Stand({"a": HELLO_SCRIPT})
     ear = await played(stand, order=order)
     assert said(ear) == "Hello"
+
+
+WITHOUT_THINKING = {"m": ModelRule(capabilities=frozenset({"completion"}))}
+
+
+@pytest.mark.parametrize(
+    ("strict", "expected", "lost"),
+    [
+        pytest.param(False, "stop", [(Loss("thinking", How.DROPPED),)], id="it is told as lost"),
+        pytest.param(True, Kind.LOSSY, [], id="who may lose nothing is refused"),
+    ],
+)
+async def test_a_wish_to_think_that_cannot_be_granted(strict, expected, lost, autojump_clock):
+    stand = Stand({"a": HELLO_SCRIPT})
+    env = evolve(stand.env, models=WITHOUT_THINKING)
+    chosen = {name: entry.options() for name, entry in CATALOG.items()}
+    ear = Ear(board=stand.board)
+    asked = exchange(request=request(thinking=Thinking(True, wish=True)), strict=strict)
+    await compose(ORDER, build_stages(chosen, CATALOG, env), CATALOG)(asked, ear.wire)
+    assert end(ear) == expected
+    assert [fact.losses for fact in ear.told(AttemptStarted)] == lost

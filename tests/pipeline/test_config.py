@@ -609,6 +609,11 @@ def test_with_nothing_given_the_demonstration_runs():
             id="yes is not true",
         ),
         pytest.param(
+            "[ollama]\nallow_management = 1",
+            "proxy.toml:2: ollama.allow_management: must be true or false, not 1",
+            id="1 does not allow management",
+        ),
+        pytest.param(
             "[ollama]\nallow_managment = true",
             'proxy.toml:2: ollama.allow_managment: unknown key; did you mean "allow_management"?',
             id="unknown key of [ollama]",
@@ -1116,6 +1121,12 @@ def test_strangers_in_the_environment_are_left_in_peace(name):
             'proxy.toml:4: target "openai/x": openai is not in use',
             id="a target that is off",
         ),
+        pytest.param(
+            "[ollama]\nallow_management = true",
+            {"OPENAI_API_KEY": KEY},
+            "ollama.allow_management is on, but no Ollama is in use: there is nothing to manage",
+            id="nothing to manage",
+        ),
     ],
 )
 def test_what_is_worth_a_word(toml, env, notice):
@@ -1163,6 +1174,15 @@ family = "gpt"
     assert config.models["gpt-4.1"].price is None
     assert config.models["gpt-4.1"].family == "gpt"
     assert config.origins_of['models."gpt-4.1".family'] == "proxy.toml:17"
+
+
+def test_management_by_the_environment():
+    env = {"OLLAMA_ALLOW_MANAGEMENT": "yes", "OLLAMA_BASE_URL": "http://127.0.0.1:11435"}
+    config = given("[ollama]\nallow_management = false", env)
+    assert (config.management, config.notices) == (True, ())
+    assert config.origins_of["ollama.allow_management"] == "environment"
+    assert effective(config)["ollama"] == {"allow_management": True}
+    assert not given("", {"OLLAMA_BASE_URL": "http://127.0.0.1:11435"}).management
 
 
 def test_the_demonstration_may_stay():

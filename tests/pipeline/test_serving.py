@@ -4,9 +4,10 @@ import pytest
 
 from pipeline.known import Knowledge
 from pipeline.names import permits
-from pipeline.serving import completed, resolve_facts, who_serves
-from pipeline.values.targets import ModelFacts, ModelRule, Price
-from tests.kit import provider
+from pipeline.serving import UNGRANTED, completed, fitted, resolve_facts, who_serves
+from pipeline.values.messages import EmbedRequest, Thinking
+from pipeline.values.targets import ModelFacts, ModelRule, Price, Target
+from tests.kit import provider, request
 
 OPENAI = provider("openai", kind="openai", priority=2)
 ANTHROPIC = provider("anthropic", kind="anthropic", priority=3)
@@ -266,3 +267,30 @@ def test_a_name_that_says_its_region_stays_there(asked):
 
 def test_what_runs_anywhere_has_others_beside_it():
     assert len(serving(f"global.{BEDROCK_SONNET}", CONTENT)[0]) == 3
+
+
+WISH = Thinking(True, "high", wish=True)
+PLAIN, THINKS = frozenset({"completion"}), frozenset({"completion", "thinking"})
+
+
+@pytest.mark.parametrize(
+    ("asked", "able", "expected"),
+    [
+        pytest.param(WISH, PLAIN, UNGRANTED, id="a wish is not told to who cannot"),
+        pytest.param(WISH, THINKS, WISH, id="it is to who can"),
+        pytest.param(WISH, None, WISH, id="and to who may be able"),
+        pytest.param(Thinking(True), PLAIN, Thinking(True), id="a demand always is"),
+        pytest.param(Thinking(False), PLAIN, Thinking(False), id="off stays off"),
+        pytest.param(None, PLAIN, None, id="nothing stays nothing"),
+    ],
+)
+def test_a_request_as_a_target_is_asked_it(asked, able, expected):
+    sent = request(thinking=asked)
+    found = fitted(sent, Target(OPENAI, ModelFacts("m", able)))
+    assert found.thinking == expected
+    assert (found is sent) == (asked == expected)
+
+
+def test_embeddings_fit_as_they_are():
+    asked = EmbedRequest("m", ("x",))
+    assert fitted(asked, Target(OPENAI, ModelFacts("m", PLAIN))) is asked

@@ -68,7 +68,7 @@ def nothing_is_known(candidate, world):
 
 def test_a_house_that_is_broken_on_purpose_is_found_out(monkeypatch):
     monkeypatch.setattr("stages.moves.may_be_asked", nothing_is_known)
-    with pytest.raises(Broken, match="invariant (5|15)"):
+    with pytest.raises(Broken, match=r"invariant (5|15)"):
         simulate(Setting(1, 2000.0, 800))
 
 

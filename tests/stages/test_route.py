@@ -102,6 +102,9 @@ IMAGE = Message(Role.USER, (Image(data="aGk="),))
         pytest.param(
             request(thinking=Thinking(False)), ("completion",), id="thinking switched off needs nothing"
         ),
+        pytest.param(
+            request(thinking=Thinking(True, wish=True)), ("completion",), id="thinking that is but a wish"
+        ),
         pytest.param(request(messages=(IMAGE,)), ("completion", "vision"), id="a picture"),
         pytest.param(request(prompt=Prompt("a", suffix="b")), ("completion", "insert"), id="a gap to fill"),
         pytest.param(EmbedRequest("m", ("x",)), ("embedding",), id="an embedding"),
@@ -252,6 +255,27 @@ def test_without_balancing_there_is_one_candidate():
 
 def test_who_is_known_to_lack_what_is_needed_is_out():
     assert names(plan(named("shared", tools=(TOOL,)))) == ["openai/shared"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        pytest.param(named("llama3"), ["local/llama3:latest"], id="who cannot think answers all the same"),
+        pytest.param(named("shared"), ["local/Shared", "openai/shared"], id="who can, or may, comes"),
+        pytest.param(named("both"), ["local/thinks"], id="who can is asked before who cannot"),
+        pytest.param(named("both", tools=(TOOL,)), ["local/plain"], id="but a need goes before a wish"),
+    ],
+)
+def test_a_wish_to_think_refuses_nobody(asked, expected):
+    able = {"plain": ("completion", "tools"), "thinks": ("completion", "thinking")}
+    local = (*LISTS["local"], *(ModelFacts(name, frozenset(can)) for name, can in able.items()))
+    rules = {"both": ModelRule(targets=("local/plain", "local/thinks"))}
+    lists = {"openai": LISTS["openai"], "local": local}
+    snapshot = Snapshot(providers={name: ProviderState(models=listed) for name, listed in lists.items()})
+    wish = evolve(asked, thinking=Thinking(True, wish=True))
+    house = House(PROVIDERS, rules, PATTERNS)
+    found = plan_for(exchange(request=wish), snapshot, 100.0, 0.5, RouteOptions(), house)
+    assert names(found) == expected
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.dialects.anthropic_chat import count
+from adapters.dialects.anthropic_chat import counted, read_counted
 from adapters.dialects.anthropic_details import packed, unpacked
 from adapters.providers.anthropic import CODEC
 from pipeline.values.messages import (
@@ -28,6 +28,7 @@ from pipeline.values.messages import (
     ToolResult,
 )
 from pipeline.values.problems import Kind, Problem
+from pipeline.values.sizes import input_tokens
 from pipeline.values.targets import ModelFacts, Provider, Target
 from tests.adapters.dialects.calls import ID, post, read
 from tests.adapters.providers.recorded import EVERY
@@ -36,7 +37,8 @@ PATH = "/v1/messages"
 FORMAT = "anthropic.messages"
 HI = [{"role": "user", "content": "hi"}]
 PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\0" * 16).decode()
-CACHED = {"cache_control": {"type": "ephemeral"}}
+MARK = {"type": "ephemeral"}
+CACHED = {"cache_control": MARK}
 # The vendor refused a message that is none, and so do we.
 SHAPELESS = "anthropic.messages-json-012"
 SENT = [found for found in EVERY if found.api == "anthropic.messages" and found.request]
@@ -111,18 +113,22 @@ def said(*blocks, role="user"):
         ),
         pytest.param(
             {"thinking": {"type": "enabled", "budget_tokens": 2000}},
-            {"thinking": Thinking(True, None, 2000)},
+            {"thinking": Thinking(True, None, 2000, wish=True)},
             id="a budget",
         ),
         pytest.param({"thinking": {"type": "disabled"}}, {"thinking": Thinking(False)}, id="no thinking"),
-        pytest.param({"thinking": {"type": "adaptive"}}, {"thinking": Thinking(True)}, id="as it sees fit"),
+        pytest.param(
+            {"thinking": {"type": "adaptive"}}, {"thinking": Thinking(True, wish=True)}, id="as it sees fit"
+        ),
         pytest.param(
             {"thinking": {"type": "adaptive"}, "output_config": {"effort": "xhigh"}},
-            {"thinking": Thinking(True, "max")},
+            {"thinking": Thinking(True, "max", wish=True)},
             id="with an effort",
         ),
         pytest.param(
-            {"output_config": {"effort": "low"}}, {"thinking": Thinking(True, "low")}, id="an effort"
+            {"output_config": {"effort": "low"}},
+            {"thinking": Thinking(True, "low", wish=True)},
+            id="an effort",
         ),
         pytest.param(
             {"thinking": {"type": "disabled"}, "output_config": {"effort": "low"}},
@@ -170,7 +176,7 @@ def test_no_instructions_are_none():
 @pytest.mark.parametrize(
     ("block", "parts"),
     [
-        pytest.param({"type": "text", "text": "a", **CACHED}, (Text("a"),), id="text"),
+        pytest.param({"type": "text", "text": "a", **CACHED}, (Text("a", cache=MARK),), id="text"),
         pytest.param(
             {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": PIXEL}},
             (Image(PIXEL, media_type="image/png"),),
@@ -312,18 +318,51 @@ def test_results_stand_before_the_users_words():
         Message(Role.TOOL, (ToolResult("a", "f", "1\n2"), Image(PIXEL, media_type="image/png"))),
         Message(Role.USER, (Text("go on"),)),
     )
-    assert request.extra == {"anthropic.beside": {"messages.tool_results.is_error": True}}
+    assert request.extra == {}
 
 
-def test_the_last_mark_of_the_cache_is_kept():
+def test_marks_of_the_cache_stay_where_they_are():
+    pdf = {"type": "base64", "media_type": "application/pdf", "data": "JVBERg=="}
+    tool = {"name": "f", "input_schema": {}}
+    hour = {"type": "ephemeral", "ttl": "1h"}
+    use = {"type": "tool_use", "id": "a", "name": "f", "input": {}, **CACHED}
+    result = {"type": "tool_result", "tool_use_id": "a", "content": "1", **CACHED}
     request = asked(
-        system=[{"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
-        messages=[{"role": "user", "content": [{"type": "text", "text": "b", **CACHED}]}],
+        system=[{"type": "text", "text": "a", "cache_control": hour}, {"type": "text", "text": "b"}],
+        tools=[tool, {**tool, **CACHED}],
+        messages=[
+            {"role": "user", "content": [{"type": "document", "source": pdf, **CACHED}]},
+            {"role": "assistant", "content": [use]},
+            {
+                "role": "user",
+                "content": [result, {"type": "image", "source": {**pdf, "media_type": "x"}, **CACHED}],
+            },
+        ],
     )
-    assert request.extra == {FORMAT: CACHED}
-    assert (
-        asked(cache_control={"type": "ephemeral", "ttl": "1h"}).extra[FORMAT]["cache_control"]["ttl"] == "1h"
+    marks = [part.cache for turn in request.messages for part in turn.parts]
+    assert marks == [hour, None, MARK, MARK, MARK, MARK]
+    assert [tool.cache for tool in request.tools] == [None, MARK]
+    assert request.extra == {"anthropic.beside": {"cache_control": True}}
+
+
+def test_a_mark_on_the_request_is_a_field_of_its_own():
+    assert asked(**CACHED).extra == {FORMAT: CACHED}
+
+
+def test_a_request_that_was_rewritten_keeps_its_marks():
+    system = [{"type": "text", "text": "a", **CACHED}]
+    content = [{"type": "text", "text": "b", **CACHED}]
+    tools = [{"name": "f", "input_schema": {"type": "object"}, **CACHED}]
+    request = asked(system=system, messages=[{"role": "user", "content": content}], tools=tools)
+    encoded = CODEC.encode(request.rewritten(), TARGET)
+    sent = json.loads(encoded.http.body)
+    assert (sent["system"], sent["messages"], sent["tools"]) == (
+        system,
+        [{"role": "user", "content": content}],
+        tools,
     )
+    assert "cache_control" not in sent
+    assert encoded.losses == ()
 
 
 @pytest.mark.parametrize(
@@ -519,9 +558,8 @@ def test_an_error_of_a_tool_is_told_as_one():
     assert sent["messages"] == [{"role": "user", "content": [{"type": "text", "text": "hi"}]}, *history[1:]]
 
 
-def counted(fields):
-    answer = count(post("/v1/messages/count_tokens", fields), ID)
-    return answer.head, json.loads(answer.body)
+def to_be_counted(fields):
+    return read_counted(post("/v1/messages/count_tokens", fields))
 
 
 @pytest.mark.parametrize(
@@ -546,16 +584,27 @@ def counted(fields):
         ),
     ],
 )
-def test_tokens_are_guessed_and_it_is_said(fields, tokens):
-    head, value = counted({"model": "m", "messages": HI, **fields})
-    assert (head.status, head.headers["x-token-count"]) == (200, "estimate")
-    assert value == {"input_tokens": tokens}
+def test_tokens_are_guessed(fields, tokens):
+    assert input_tokens(to_be_counted({"model": "m", "messages": HI, **fields})) == tokens
+
+
+def test_a_count_says_who_counted():
+    answer = counted(12, "estimate", ID)
+    assert (answer.head.status, answer.head.headers["x-token-count"]) == (200, "estimate")
+    assert answer.head.headers["request-id"].startswith("req_")
+    assert json.loads(answer.body) == {"input_tokens": 12}
 
 
 def test_a_count_of_nothing_is_refused():
-    head, value = counted({"model": "m"})
-    assert head.status == 400
-    assert value["error"] == {"type": "invalid_request_error", "message": "messages is required"}
+    problem = to_be_counted({"model": "m"})
+    assert (problem.kind, problem.detail) == (Kind.BAD_REQUEST, "messages is required")
+
+
+def test_what_is_for_who_sends_the_bill_is_told_no_model():
+    bill = {"type": "text", "text": "x-anthropic-billing-header: cc_version=2;"}
+    request = asked(system=[bill, {"type": "text", "text": "be kind"}])
+    assert request.messages[0] == Message(Role.SYSTEM, (Text("be kind"),))
+    assert request.source.body["system"][0] == bill
 
 
 NAMES = [

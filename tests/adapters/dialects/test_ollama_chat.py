@@ -220,6 +220,38 @@ def test_messages(message, expected):
     assert said(message) == (expected,)
 
 
+def test_results_with_ids_are_tied_to_calls_without():
+    history = said(
+        {
+            "role": "assistant",
+            "tool_calls": [{"function": {"name": "f"}}, {"id": "b", "function": {"name": "g"}}],
+        },
+        {"role": "tool", "tool_call_id": "x", "content": "of f"},
+        {"role": "tool", "tool_call_id": "b", "content": "of g"},
+    )
+    assert [message.parts[0] for message in history[1:]] == [
+        ToolResult(made_id(0, 0), "f", "of f"),
+        ToolResult("b", "g", "of g"),
+    ]
+
+
+def test_an_empty_message_does_not_part_calls_from_their_results():
+    calls = [{"function": {"name": "f"}}]
+    history = said(
+        {"role": "assistant", "content": ""},
+        {"role": "assistant", "content": "", "tool_calls": calls},
+        {"role": "assistant", "content": ""},
+        {"role": "tool", "tool_name": "f", "content": "of f"},
+        {"role": "assistant", "content": ""},
+    )
+    assert [message.parts for message in history] == [
+        (Text(""),),
+        (ToolCall(made_id(1, 0), "f", "{}"),),
+        (ToolResult(made_id(1, 0), "f", "of f"),),
+        (Text(""),),
+    ]
+
+
 def test_results_are_tied_to_calls():
     calls = [{"function": {"name": name, "arguments": {}}} for name in ("f", "g", "f")]
     history = said(

@@ -276,9 +276,14 @@ def test_fields(fields, expected):
             id="thinking told by its details alone",
         ),
         pytest.param(
+            {"role": "assistant", "content": "x", "reasoning": "hm", "reasoning_content": "hm"},
+            Message(Role.ASSISTANT, (Reasoning("hm"), Text("x"))),
+            id="thinking by both its names, as it was given",
+        ),
+        pytest.param(
             {"role": "assistant", "content": "x", "reasoning": "hm", "reasoning_details": []},
             Message(Role.ASSISTANT, (Reasoning("hm"), Text("x"))),
-            id="no details",
+            id="thinking by its other name, and no details",
         ),
         pytest.param(
             {"role": "assistant", "refusal": "No.", "audio": {"id": "a"}},
@@ -321,8 +326,8 @@ def test_results_are_tied_to_calls():
         pytest.param({"model": None}, "model", "model is required", id="no model"),
         pytest.param({"model": 5}, "model", "model must be a string, not number", id="a number for a model"),
         pytest.param({"model": "a..b"}, "model", "invalid model name", id="no name"),
-        pytest.param({"messages": []}, "messages", "[] is too short - 'messages'", id="empty messages"),
-        pytest.param({"messages": None}, "messages", "[] is too short - 'messages'", id="no messages"),
+        pytest.param({"messages": []}, None, "[] is too short - 'messages'", id="empty messages"),
+        pytest.param({"messages": None}, None, "[] is too short - 'messages'", id="no messages"),
         pytest.param({"messages": "hi"}, "messages", "messages must be an array, not string", id="a text"),
         pytest.param(
             {"messages": [1]}, "messages[0]", "messages[0] must be an object", id="a number for a message"
@@ -483,7 +488,7 @@ def call(index, **function):
         pytest.param(
             [(START, ThinkingDelta("hm"), RefusalDelta("No.")), END],
             [
-                chunk({"role": "assistant", "reasoning_content": "hm"}),
+                chunk({"role": "assistant", "reasoning": "hm", "reasoning_content": "hm"}),
                 chunk({"refusal": "No."}),
                 chunk({}, "stop"),
                 "[DONE]",
@@ -559,7 +564,7 @@ def call(index, **function):
         pytest.param(
             [(START, ThinkingDelta("hm"), ExtraDelta("reasoning_details", SEALED)), (TextDelta("a"),), END],
             [
-                chunk({"role": "assistant", "reasoning_content": "hm"}),
+                chunk({"role": "assistant", "reasoning": "hm", "reasoning_content": "hm"}),
                 chunk({"reasoning_details": [SEALED]}),
                 chunk({"content": "a"}),
                 chunk({}, "stop"),
@@ -699,6 +704,7 @@ def test_a_whole_reply():
                         "role": "assistant",
                         "content": "Hello!",
                         "refusal": None,
+                        "reasoning": "hm",
                         "reasoning_content": "hm",
                         "tool_calls": [
                             {"id": "a", "type": "function", "function": function},

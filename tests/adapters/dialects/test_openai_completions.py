@@ -18,7 +18,7 @@ from pipeline.values.events import (
     Usage,
     UsageSeen,
 )
-from pipeline.values.messages import ChatRequest, Prompt, Sampling, Source
+from pipeline.values.messages import ChatRequest, LoadRequest, Prompt, Sampling, Source
 from pipeline.values.problems import Kind, Problem
 from tests.adapters.dialects.calls import begun, collected, frames, read, verbatim, written
 from tests.adapters.providers.recorded import EVERY, decoded, events_of
@@ -43,7 +43,9 @@ def test_a_plain_request():
     ("fields", "expected"),
     [
         pytest.param({"prompt": ["Once"]}, {"prompt": Prompt("Once")}, id="a list of one"),
-        pytest.param({"prompt": ""}, {"prompt": Prompt("")}, id="nothing to go on with"),
+        pytest.param(
+            {"prompt": "", "suffix": "end"}, {"prompt": Prompt("", suffix="end")}, id="a gap at the start"
+        ),
         pytest.param({"suffix": "end"}, {"prompt": Prompt("Once", suffix="end")}, id="a gap"),
         pytest.param({"suffix": ""}, {"prompt": Prompt("Once")}, id="no gap"),
         pytest.param({"logprobs": 0}, {"logprobs": 0}, id="the tokens themselves"),
@@ -90,7 +92,6 @@ def test_fields(fields, expected):
 @pytest.mark.parametrize(
     ("fields", "subject"),
     [
-        pytest.param({"prompt": None}, "prompt", id="no prompt"),
         pytest.param({"prompt": []}, "prompt", id="an empty list"),
         pytest.param({"prompt": ["a", "b"]}, "prompt", id="several prompts"),
         pytest.param({"prompt": [1, 2]}, "prompt", id="tokens"),
@@ -189,7 +190,33 @@ def test_offsets_go_on_in_a_stream():
     assert second["choices"][0]["logprobs"]["text_offset"] == [6]
 
 
-@pytest.mark.parametrize("reason", ["tool_calls", "load", "stop"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"prompt": ""}, id="an empty prompt"),
+        pytest.param({"prompt": [""]}, id="a list of an empty prompt"),
+        pytest.param({"prompt": None}, id="no prompt"),
+        pytest.param({"prompt": "", "suffix": ""}, id="no gap either"),
+    ],
+)
+def test_nothing_to_go_on_with_loads_the_model(fields, stream):
+    assert asked(**fields, stream=stream) == LoadRequest("m", stream=stream)
+
+
+def test_a_loaded_model_is_told_as_such():
+    body, events = {"model": "m"}, (Started("m"), Finished("load"))
+    (choice,) = collected(PATH, body, events)[1]["choices"]
+    assert (choice["text"], choice["finish_reason"]) == ("", "load")
+    last, done = frames(written(PATH, {**body, "stream": True}, [events]))
+    assert (last["choices"][0]["finish_reason"], done) == ("load", "[DONE]")
+
+
+def test_faults_come_before_loading():
+    assert asked(prompt="", stop=5).subject == "stop"
+
+
+@pytest.mark.parametrize("reason", ["tool_calls", "unload", "stop"])
 def test_other_ends_are_plain_ones(reason):
     events = (Started("m"), ToolCallDelta(0, "c", "f", "{}"), Finished(reason))
     assert collected(PATH, ASK, events)[1]["choices"][0]["finish_reason"] == "stop"

@@ -43,8 +43,8 @@ def test_requests(fields, expected):
 @pytest.mark.parametrize(
     ("body", "param", "text"),
     [
-        ({"model": "e"}, "input", "invalid input"),
-        ({"model": "e", "input": []}, "input", "invalid input"),
+        ({"model": "e"}, None, "invalid input"),
+        ({"model": "e", "input": []}, None, "invalid input"),
         ({"model": "e", "input": 5}, "input", "invalid input type"),
         ({"model": "e", "input": ["a", 1]}, "input", "invalid input type"),
         ({"model": "e", "input": [[1], []]}, "input", "invalid input type"),

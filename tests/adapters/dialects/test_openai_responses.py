@@ -111,8 +111,11 @@ def test_a_plain_request():
         ),
         pytest.param(
             {"reasoning": {"summary": "detailed"}},
-            {"thinking": Thinking(True), "extra": {FORMAT: {"reasoning": {"summary": "detailed"}}}},
-            id="who wants to see thinking wants it",
+            {
+                "thinking": Thinking(True, wish=True),
+                "extra": {FORMAT: {"reasoning": {"summary": "detailed"}}},
+            },
+            id="who wants to see thinking wishes for it",
         ),
         pytest.param(
             {"reasoning": {"effort": None}}, {"thinking": None, "extra": {}}, id="nothing about thinking"
@@ -422,8 +425,8 @@ def test_items(items, expected):
         ),
         pytest.param({"input": [{"id": "x"}]}, "input[0]", "store", id="an item by its id alone"),
         pytest.param({"store": "no"}, "store", "true or false", id="a store that is neither"),
-        pytest.param({"input": None}, "input", "required", id="no input"),
-        pytest.param({"input": []}, "input", "required", id="empty input"),
+        pytest.param({"input": None}, None, "invalid input", id="no input"),
+        pytest.param({"input": []}, None, "invalid input", id="empty input"),
         pytest.param({"input": 1}, "input", "string or an array", id="input that is none"),
         pytest.param({"input": [1]}, "input[0]", "object", id="an item that is none"),
         pytest.param(
@@ -555,7 +558,7 @@ def test_whatever_is_sent_is_read_or_refused(fields):
     value = asked(**fields)
     if isinstance(value, Problem):
         assert value.kind is Kind.BAD_REQUEST
-        assert value.subject
+        assert value.subject or value.detail == "invalid input"
     else:
         events = (Started("m"), TextDelta("x"), Finished("stop"))
         status, body = collected(PATH, {**ASK, **fields, "stream": False}, events)

@@ -34,6 +34,26 @@ def test_results_find_their_calls(results, expected):
     assert [calls.answered(call_id, name, 9) for call_id, name in results] == expected
 
 
+@pytest.mark.parametrize(
+    ("results", "expected"),
+    [
+        pytest.param([("x", ""), ("y", "")], [("a", "f"), ("b", "g")], id="by order"),
+        pytest.param([("x", "g"), ("y", "f")], [("b", "g"), ("a", "f")], id="by name"),
+        pytest.param([("c", ""), ("x", "")], [("c", "f"), ("a", "f")], id="but by id where a call has it"),
+        pytest.param(
+            [("x", ""), ("y", ""), ("z", "")],
+            [("a", "f"), ("b", "g"), ("z", "")],
+            id="never one that has an id",
+        ),
+    ],
+)
+def test_results_with_ids_find_calls_whose_ids_were_left_out(results, expected):
+    calls = OpenCalls()
+    given = [ToolCall("a", "f", "{}"), ToolCall("b", "g", "{}"), ToolCall("c", "f", "{}")]
+    calls.add(given, made=["a", "b"])
+    assert [calls.answered(call_id, name, 9) for call_id, name in results] == expected
+
+
 def test_results_without_calls_keep_their_id_or_get_one():
     calls = OpenCalls()
     assert calls.answered("x", "f", 9) == ("x", "f")

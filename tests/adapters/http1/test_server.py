@@ -10,6 +10,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapters.asgi import LONG_BODY
 from adapters.http1.channel import Plain
 from adapters.http1.hangups import HangUps
 from adapters.http1.server import Connection, Dates, Limits
@@ -301,6 +302,23 @@ async def test_a_slow_body_is_told(echo):
         assert (status, headers["connection"]) == (408, "close")
         assert json.loads(body)["error"]
     assert echo.calls == []
+
+
+async def test_a_body_may_take_long_where_the_application_says_so(nursery):
+    """As long as it comes fast enough: a file of gigabytes, not one that is held back."""
+
+    async def patient(scope, receive, send):
+        scope[LONG_BODY]()
+        await Echo()(scope, receive, send)
+
+    house = House(patient)
+    await nursery.start(house.run)
+    raw = post("/x", b"y" * 24_000, CLOSE)
+    pieces = [raw[at : at + 2000] for at in range(0, len(raw), 2000)]
+    ((status, _, body),) = answers(await talk(house.port, *pieces, pause_s=0.11))
+    assert (status, len(json.loads(body)["body"])) == (200, 24_000)
+    slow = [raw[:100], *(raw[at : at + 1] for at in range(100, 120))]
+    assert answers(await talk(house.port, *slow, pause_s=0.05))[0][0] == 408
 
 
 async def test_an_idle_connection_is_closed_in_the_end(echo):

@@ -210,7 +210,8 @@ def test_models_that_think(model, settings, surface, expected, losses):
 
 
 def test_a_request_in_the_same_form_goes_out_as_it_came():
-    own = {"model": "x", "messages": [1], "reasoning_effort": "low", "data_sources": [{}], "stream": True}
+    turns = [{"role": "user", "content": "hi", "odd": 1}]
+    own = {"model": "x", "messages": turns, "reasoning_effort": "low", "data_sources": [{}], "stream": True}
     request = evolve(ASK, stream=True, source=Source("openai.chat", own))
     url, body, losses = sent(request, api_version="2024-10-21")
     assert url == f"{BASE}/openai/deployments/gpt-4o/chat/completions{DATED}"

@@ -253,7 +253,7 @@ def chat(*messages, **fields):
                     ),
                 )
             ),
-            CLAUDE_3,
+            CLAUDE_4_5,
             {
                 "messages": [
                     {
@@ -264,6 +264,50 @@ def chat(*messages, **fields):
             },
             {},
             id="a cache mark becomes a cache point",
+        ),
+        pytest.param(
+            chat(Message(Role.USER, (Text("long", cache={"type": "ephemeral", "ttl": "5m"}),))),
+            "amazon.nova-pro-v1:0",
+            {
+                "messages": [
+                    {"role": "user", "content": [{"text": "long"}, {"cachePoint": {"type": "default"}}]}
+                ]
+            },
+            {},
+            id="a mark for the usual time says no time",
+        ),
+        pytest.param(
+            chat(Message(Role.USER, (Text("long", cache={"type": "ephemeral"}),))),
+            CLAUDE_3,
+            {"messages": [{"role": "user", "content": [{"text": "long"}]}]},
+            {},
+            id="a model that does not cache is told no mark",
+        ),
+        pytest.param(
+            chat(extra={"anthropic.messages": {"cache_control": {"type": "ephemeral"}}}),
+            CLAUDE_4_5,
+            {
+                "messages": [
+                    {"role": "user", "content": [{"text": "hi"}, {"cachePoint": {"type": "default"}}]}
+                ]
+            },
+            {},
+            id="a mark on the request stands behind its end",
+        ),
+        pytest.param(
+            chat(tools=(Tool("f", None, {"type": "object"}, cache={"type": "ephemeral"}),)),
+            CLAUDE_4_5,
+            {
+                "messages": [SAID_HI],
+                "toolConfig": {
+                    "tools": [
+                        {"toolSpec": {"name": "f", "inputSchema": {"json": {"type": "object"}}}},
+                        {"cachePoint": {"type": "default"}},
+                    ]
+                },
+            },
+            {},
+            id="a mark on a tool",
         ),
         pytest.param(
             chat(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from adapters.dialects import DIALECTS
+from adapters.dialects import dialect_at
 from adapters.providers import CODECS
 from pipeline.ports import Dialect
 from pipeline.values.http import HttpRequest
@@ -164,6 +164,33 @@ ANTHROPIC_MESSAGES: dict[str, dict[str, Any]] = {
     "sampling": {"max_tokens": 100, "messages": [HI], "temperature": 0.2, "top_k": 40, "stop_sequences": ["x"], "metadata": {"user_id": "u1"}},
 }  # fmt: skip
 
+GOOGLE_HI = {"role": "user", "parts": [{"text": "Hi."}]}
+GOOGLE_GENERATE: dict[str, dict[str, Any]] = {
+    "text": {"contents": [GOOGLE_HI]},
+    "system": {"contents": [GOOGLE_HI], "systemInstruction": {"parts": [{"text": "Be brief."}]}},
+    "tools": {
+        "contents": [GOOGLE_HI],
+        "tools": [{"functionDeclarations": [{"name": "weather", "parameters": {"type": "OBJECT", "properties": {"city": {"type": "STRING"}}, "required": ["city"]}}]}],
+        "toolConfig": {"functionCallingConfig": {"mode": "ANY"}},
+    },
+    "calls and results": {
+        "contents": [
+            GOOGLE_HI,
+            {"role": "model", "parts": [{"functionCall": {"name": "weather", "args": {"city": "Bonn"}}}, {"functionCall": {"name": "weather", "args": {"city": "Rome"}}}]},
+            {"role": "user", "parts": [{"functionResponse": {"name": "weather", "response": {"result": "rain"}}}, {"functionResponse": {"name": "weather", "response": {"error": "unknown"}}}]},
+        ],
+        "tools": [{"functionDeclarations": [{"name": "weather", "parametersJsonSchema": WEATHER}]}],
+    },
+    "thinking": {"contents": [GOOGLE_HI], "generationConfig": {"thinkingConfig": {"includeThoughts": True, "thinkingBudget": 2048}, "maxOutputTokens": 4000}},
+    "image": {"contents": [{"parts": [{"inlineData": {"mimeType": "image/png", "data": PIXEL}}]}]},
+    "schema": {"contents": [GOOGLE_HI], "generationConfig": {"responseMimeType": "application/json", "responseJsonSchema": PERSON}},
+    "sampling": {
+        "contents": [GOOGLE_HI],
+        "generationConfig": {"temperature": 0.2, "topP": 0.9, "topK": 40, "maxOutputTokens": 100, "stopSequences": ["x"], "seed": 7, "presencePenalty": 0.5, "frequencyPenalty": 0.3},
+    },
+    "only Google's": {"contents": [GOOGLE_HI], "tools": [{"googleSearch": {}}], "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}], "generationConfig": {"mediaResolution": "MEDIA_RESOLUTION_LOW"}},
+}  # fmt: skip
+
 EMBED: dict[str, dict[str, Any]] = {
     "one": {"input": "Hi."},
     "several": {"input": ["Hi.", "Bye."]},
@@ -179,6 +206,7 @@ FEATURES = {
     "/v1/responses": OPENAI_RESPONSES,
     "/v1/messages": ANTHROPIC_MESSAGES,
     "/v1/embeddings": EMBED,
+    "/v1beta/models/m:generateContent": GOOGLE_GENERATE,
 }
 
 # kind: where, a model that talks, one that embeds, what its accounts have besides.
@@ -215,8 +243,10 @@ def becomes(request: ChatRequest | EmbedRequest, kind: str) -> dict[str, Any]:
 
 
 def golden(path: str, kind: str) -> dict[str, Any]:
+    dialect = dialect_at(path)
+    assert dialect is not None
     return {
-        feature: becomes(asked(DIALECTS[path], path, {"model": "m", **body}), kind)
+        feature: becomes(asked(dialect, path, {"model": "m", **body}), kind)
         for feature, body in FEATURES[path].items()
     }
 
@@ -224,7 +254,7 @@ def golden(path: str, kind: str) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", sorted(CODECS))
 @pytest.mark.parametrize("path", FEATURES)
 def test_it_becomes_what_was_reviewed(path, kind):
-    file = ROOT / f"{path.strip('/').replace('/', '.')}-{kind}.json"
+    file = ROOT / f"{path.strip('/').replace('/', '.').replace(':', '.')}-{kind}.json"
     now = golden(path, kind)
     if os.environ.get("GOLDEN") == "write":
         file.write_text(json.dumps(now, indent=2) + "\n")

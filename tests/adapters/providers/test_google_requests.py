@@ -492,7 +492,7 @@ def test_sampling(sampling, name, expected, losses):
 def test_the_limit_is_not_more_than_the_model_can_say():
     assert config(NEW, {"output_limit": 100}, sampling=Sampling(max_tokens=200)) == (
         {"maxOutputTokens": 100},
-        {},
+        {"max_tokens": APPROXIMATED},
     )
 
 
@@ -843,6 +843,59 @@ def test_the_extras_of_other_forms():
         "logit_bias": DROPPED,
         "user": DROPPED,
     }
+
+
+def test_what_googles_own_clients_said_is_said_again_when_a_request_was_changed():
+    extra = {
+        "google.generate": {"safetySettings": [1], "toolConfig": {"retrievalConfig": {}}},
+        "google.config": {"mediaResolution": "LOW"},
+        "google.tools": {"googleSearch": {}},
+        "google.beside": {"tools.behavior": True},
+    }
+    request = evolve(
+        ASK,
+        extra=extra,
+        sampling=Sampling(seed=1),
+        tools=(Tool("f"),),
+        tool_choice=ToolChoice("required"),
+    )
+    _, body, losses = encoded(request)
+    assert body == {
+        **PLAIN,
+        "safetySettings": [1],
+        "generationConfig": {"mediaResolution": "LOW", "seed": 1},
+        "tools": [{"googleSearch": {}}, {"functionDeclarations": [{"name": "f"}]}],
+        "toolConfig": {"retrievalConfig": {}, "functionCallingConfig": {"mode": "ANY"}},
+    }
+    assert losses == {"tools.behavior": DROPPED}
+
+
+@pytest.mark.parametrize(
+    ("model", "mark"),
+    [
+        pytest.param("gemini-2.5-flash", {}, id="older models do not look"),
+        pytest.param(
+            "gemini-3-pro", {"thoughtSignature": "skip_thought_signature_validator"}, id="newer ones do"
+        ),
+    ],
+)
+def test_a_call_of_another_vendors_model_is_let_pass_in_googles_own_form(model, mark):
+    call, again = {"functionCall": {"name": "f"}}, {"functionCall": {"name": "g"}}
+    answer = {"parts": {"functionResponse": {"name": "f", "response": {}}}}
+    turns = [{"parts": [{"text": "hi"}]}, {"role": "model", "parts": [call, again]}, answer]
+    source = Source("google.generate", {"model": "m", "contents": turns})
+    _, body, _ = encoded(evolve(ASK, source=source), model)
+    assert body["contents"][1]["parts"] == [{**call, **mark}, again]
+    assert turns[1]["parts"] == [call, again]
+
+
+def test_a_wish_to_think_is_not_told_to_a_model_that_cannot():
+    config = {"temperature": 0, "thinkingConfig": {"includeThoughts": True}}
+    source = Source("google.generate", {"contents": [], "generationConfig": config})
+    request = evolve(ASK, source=source, thinking=Thinking(True, wish=True))
+    assert encoded(request)[1]["generationConfig"] == config
+    request = evolve(request, thinking=Thinking(False, wish=True))
+    assert encoded(request)[1]["generationConfig"] == {"temperature": 0}
 
 
 def test_a_request_in_another_form_is_no_source():

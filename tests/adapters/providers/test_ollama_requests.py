@@ -268,6 +268,11 @@ def test_a_prompt_goes_to_generate():
     )
 
 
+def test_a_conversation_takes_no_template():
+    request = ChatRequest("asked", (HI,), extra={"ollama": {"template": "t", "keep_alive": 5}})
+    assert encoded(request) == ("/api/chat", {**PLAIN, "keep_alive": 5}, {"template": How.DROPPED})
+
+
 def test_a_raw_prompt_stays_raw():
     _, body, _ = encoded(ChatRequest("asked", prompt=Prompt("a", raw=True)))
     assert body == {"model": "m", "stream": False, "prompt": "a", "raw": True}

@@ -516,6 +516,24 @@ def test_prompts(prompt, model, path, expected, losses):
     assert lost == losses
 
 
+@pytest.mark.parametrize(
+    ("model", "abilities", "path"),
+    [
+        pytest.param(
+            "qwen-coder", {"completion", "insert"}, "/completions", id="a model that goes on with text"
+        ),
+        pytest.param("qwen-coder", {"completion"}, "/chat/completions", id="one that is known not to"),
+        pytest.param("qwen/qwen-coder", {"completion"}, "/completions", id="one behind a gateway"),
+        pytest.param("gpt-4o", {"completion", "insert"}, "/chat/completions", id="one that only talks"),
+    ],
+)
+def test_where_a_raw_prompt_goes(model, abilities, path):
+    request = ChatRequest("asked", prompt=Prompt("hi", raw=True))
+    url, _, losses = encoded(request, model, capabilities=frozenset(abilities))
+    assert url == "https://api.example/v1" + path
+    assert losses == ({"raw": How.EMULATED} if "chat" in path else {})
+
+
 def test_fields_of_a_completion():
     request = ChatRequest(
         "asked",

@@ -165,6 +165,15 @@ def test_a_request_in_the_same_form_goes_out_as_it_came():
     assert encoded(request, "gpt-5")[1:] == ({**OWN, "model": "gpt-5"}, {})
 
 
+def test_a_wish_to_think_is_not_told_to_a_model_that_cannot():
+    included = ["reasoning.encrypted_content", "message.output_text.logprobs"]
+    wished = {**OWN, "reasoning": {"summary": "auto"}, "include": included}
+    request = evolve(ASK, source=Source("openai.responses", wished), thinking=Thinking(True, wish=True))
+    assert encoded(request, "gpt-4o")[1] == {**wished, "model": "gpt-4o"}
+    request = evolve(request, thinking=Thinking(False, wish=True))
+    assert encoded(request, "gpt-4o")[1] == {**OWN, "model": "gpt-4o", "include": included[1:]}
+
+
 @pytest.mark.parametrize(
     ("turns", "instructions", "expected", "losses"),
     [

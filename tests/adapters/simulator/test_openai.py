@@ -37,7 +37,7 @@ ROWS = [
     pytest.param({}, {"content": "Hello world!"}, "stop", id="nothing special"),
     pytest.param(
         {"model": "think", "reasoning_effort": "low"},
-        {"content": "Hello world!", "reasoning_content": "Let me think."},
+        {"content": "Hello world!", "reasoning": "Let me think.", "reasoning_content": "Let me think."},
         "stop",
         id="reasoning asked for",
     ),
@@ -100,7 +100,7 @@ ROWS = [
 
 def gist(message):
     """What a message says, its calls as tuples."""
-    said = {name: message[name] for name in ("content", "reasoning_content") if name in message}
+    said = {name: message[name] for name in ("content", "reasoning", "reasoning_content") if name in message}
     calls = [
         (call["id"], call["function"]["name"], call["function"]["arguments"])
         for call in message.get("tool_calls", [])
@@ -114,7 +114,7 @@ def folded(frames):
     for frame in frames:
         for choice in frame["choices"]:
             delta = choice["delta"]
-            for name in ("content", "reasoning_content"):
+            for name in ("content", "reasoning", "reasoning_content"):
                 if delta.get(name):
                     message[name] = (message.get(name) or "") + delta[name]
             for part in delta.get("tool_calls", []):
