@@ -184,6 +184,7 @@ async def test_a_preflight_is_answered_here():
     plain |= {"x-api-key", "anthropic-version", "anthropic-beta", "anthropic-dangerous-direct-browser-access"}
     plain |= {"api-key", "x-goog-api-key", "x-goog-api-client", "idempotency-key", "x-request-id"}
     plain |= {"x-provider", "x-priority", "x-request-timeout", "x-proxy-strict"}
+    plain |= {"x-routing-strategy", "x-proxy-explain"}
     stainless = (
         "arch async custom-poll-interval helper-method lang os package-version poll-helper retry-count"
     )
