@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
@@ -27,7 +28,7 @@ from stages import CATALOG
 from stages.call import CallOptions
 from stages.limit import LimitOptions
 from stages.route import RouteOptions
-from tests.simulation.fleet import PIECES, Node, drawn_faults, piece
+from tests.simulation.fleet import PIECES, Fault, Node, drawn_faults, piece
 from tests.simulation.watch import FREED_S, Broken, Watch, WatchedBoard
 
 NODES, MODELS_EACH, MODELS = 7, 3, 7
@@ -39,7 +40,7 @@ LOOKED_EVERY_S = 1.0
 
 @frozen
 class Setting:
-    """A world. Times in virtual seconds; `fault_every_s`: on average."""
+    """A world. Times in virtual seconds; `fault_every_s`: on average; `faults`: those of each node, instead of drawn ones."""
 
     seed: int
     lasts_s: float = 7200.0
@@ -48,6 +49,9 @@ class Setting:
     strategy: str = "capability_based"
     fallback: str = "next_available"
     hedge: str = "off"
+    nodes: int = NODES
+    models: int = MODELS
+    faults: tuple[tuple[Fault, ...], ...] | None = None
 
 
 @frozen
@@ -112,12 +116,10 @@ class World:
         self.app = self._application()
 
     def _fleet(self) -> dict[str, Provider]:
-        faults = drawn_faults(
-            self.random, NODES, self.setting.lasts_s - RECOVERY_S - 60, self.setting.fault_every_s
-        )
+        faults = self._faults()
         self.faults = sum(map(len, faults))
         providers = {}
-        for number in range(NODES):
+        for number in range(self.setting.nodes):
             name = f"n{number}"
             providers[name] = Provider(
                 name,
@@ -131,13 +133,22 @@ class World:
             node = Node(name, chance, self.watch.heard, 0.2 + 0.1 * number, faults[number])
             self.nodes[name], self.gates[name] = node, Gate(name, 12, 100)
             self.watch.limits[name] = 12
-            for shift in range(MODELS_EACH):
+            for shift in range(min(MODELS_EACH, self.setting.models)):
                 facts = ModelFacts(
-                    f"m{(number + shift) % MODELS}", frozenset({"completion"}), price=Price(1.0, 2.0)
+                    f"m{(number + shift) % self.setting.models}",
+                    frozenset({"completion"}),
+                    price=Price(1.0, 2.0),
                 )
                 self.leaves[f"{name}/{facts.name}"] = Target(providers[name], facts)
         self.watch.running = lambda name: self.nodes[name].running
         return providers
+
+    def _faults(self) -> list[list[Fault]]:
+        setting = self.setting
+        if setting.faults is not None:
+            return [list(faults) for faults in setting.faults]
+        until = setting.lasts_s - RECOVERY_S - 60
+        return drawn_faults(self.random, setting.nodes, until, setting.fault_every_s)
 
     def _application(self) -> Any:
         options = {name: entry.options() for name, entry in CATALOG.items()}
@@ -168,11 +179,7 @@ class World:
 
     async def run(self) -> None:
         """Live through it all, and look at the end."""
-        for name in self.nodes:
-            listed = tuple(
-                target.facts for leaf, target in self.leaves.items() if leaf.startswith(f"{name}/")
-            )
-            self.board.tell(ModelsListed(name, 0.0, listed))
+        self.list_models()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.silences.run)
             nursery.start_soon(self._look)
@@ -182,6 +189,14 @@ class World:
             self._recovered()
             await self._drained()
             nursery.cancel_scope.cancel()
+
+    def list_models(self) -> None:
+        """Every node tells its models."""
+        for name in self.nodes:
+            listed = tuple(
+                [target.facts for leaf, target in self.leaves.items() if leaf.startswith(f"{name}/")]
+            )
+            self.board.tell(ModelsListed(name, 0.0, listed))
 
     async def _look(self) -> None:
         while True:
@@ -206,7 +221,7 @@ class World:
         stream = chance.random() < 0.7
         client = Client(f"x{number}", route, stream, chance)
         body = {
-            "model": f"m{chance.randrange(MODELS)}",
+            "model": f"m{chance.randrange(self.setting.models)}",
             "messages": [{"role": "user", "content": "hi"}],
             "stream": stream,
             "max_tokens": 99,
@@ -389,7 +404,24 @@ async def _missing(scope: Any, receive: Any, send: Any) -> None:
 
 
 def simulate(setting: Setting) -> Outcome:
-    """Run a world. What breaks is told with the seed, the virtual time and the last events."""
+    """Run a world to its end."""
+
+    async def whole(world: World) -> None:
+        await world.run()
+
+    world = lived(setting, whole)
+    return Outcome(
+        world.watch.trace.hexdigest(),
+        setting.requests,
+        world.faults,
+        world.outcomes,
+        world.watch.hedges,
+        world.watch.extras,
+    )
+
+
+def lived(setting: Setting, life: Callable[[World], Awaitable[None]]) -> World:
+    """A world after `life`. What breaks is told with the seed, the virtual time and the last events."""
     run = trio._core._run
     before = run._ALLOW_DETERMINISTIC_SCHEDULING
     run._ALLOW_DETERMINISTIC_SCHEDULING = True
@@ -398,7 +430,7 @@ def simulate(setting: Setting) -> Outcome:
 
     async def main() -> None:
         held.append(World(setting))
-        await held[0].run()
+        await life(held[0])
 
     try:
         trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
@@ -410,12 +442,4 @@ def simulate(setting: Setting) -> Outcome:
         ) from error
     finally:
         run._ALLOW_DETERMINISTIC_SCHEDULING = before
-    world = held[0]
-    return Outcome(
-        world.watch.trace.hexdigest(),
-        setting.requests,
-        world.faults,
-        world.outcomes,
-        world.watch.hedges,
-        world.watch.extras,
-    )
+    return held[0]
