@@ -32,9 +32,8 @@ from adapters.catalogue import knowledge
 from adapters.credentials import Credentials
 from adapters.dialects import dialect_at
 from adapters.edge import Edge, data_plane, wishes
-from adapters.explanations import explanation_text
+from adapters.explanations import explanation_text, refusal_words
 from adapters.guard import Guard, guarded, is_loopback, origins_pattern
-from adapters.health import condition
 from adapters.house import Explain, House
 from adapters.http1.client import Http1Transport
 from adapters.http1.dialling import origin_of, proxy_of
@@ -57,9 +56,10 @@ from adapters.workers import Place, Slot, keep_workers, lifeline, place_of
 from pipeline.config import Config, ConfigError, Fault, effective, load
 from pipeline.gate import Gate
 from pipeline.names import permits
-from pipeline.ports import Env, Transport
+from pipeline.ports import Env, Transport, unwatched
 from pipeline.protocol import Service
 from pipeline.state.board import Board
+from pipeline.state.health import condition
 from pipeline.values.exchange import Exchange
 from pipeline.values.http import Headers
 from pipeline.values.messages import ChatRequest, Message, Request, Role, Text, Thinking, Tool
@@ -185,7 +185,8 @@ def assembled(config: Config) -> Assembled:
     ledger = Ledger(SqliteStore(Path(config.server.data_dir) / "usage.db"))
     credentials = Credentials(CREDENTIALS)
     config = evolve(config, providers=tuple(map(credentials.given, config.providers)))
-    env = environment(config, board, ledger)
+    queues: list[Gate] = []
+    env = environment(config, board, ledger, queues.append)
     services, dry_run = services_of(config, env)
     edge = Edge(
         dialect_at=dialect_at,
@@ -212,6 +213,7 @@ def assembled(config: Config) -> Assembled:
         max_body_bytes=config.server.max_body_bytes,
         explain=explaining(dry_run, edge),
         instance=instance,
+        queues=queues,
     )
     guard = Guard(
         instance=instance,
@@ -245,7 +247,9 @@ def explaining(dry_run: DryRun, edge: Edge) -> Explain:
     return explain
 
 
-def environment(config: Config, board: Board, ledger: Ledger) -> Env:
+def environment(
+    config: Config, board: Board, ledger: Ledger, opened: Callable[[Gate], None] = unwatched
+) -> Env:
     """What the stages may reach."""
     demo = {DEMO_PROVIDER.name: DEMO_PROVIDER} if config.demo else {}
     providers = {provider.name: provider for provider in config.providers} | demo
@@ -281,6 +285,7 @@ def environment(config: Config, board: Board, ledger: Ledger) -> Env:
         known=knowledge(config.equivalence),
         allowed=permits(config.models_filter),
         keep=ledger.keep,
+        opened=opened,
     )
 
 
@@ -500,7 +505,7 @@ def opening_of(house: Assembled) -> Callable[[Sequence[str]], str]:
         opening = Opening(
             version=VERSION,
             urls=urls,
-            providers={name: condition(snapshot.provider(name), now) for name in house.env.providers},
+            providers={name: condition(name, snapshot, now) for name in house.env.providers},
             model_count=len(found),
             model=next((model.name for model in found if "completion" in model.capabilities), None),
             data_dir=Path(house.config.server.data_dir),
@@ -578,7 +583,7 @@ def explain_command(
     )
     told = trio.run(explained, config, request, {name: text for name, text in wished.items() if text})
     if isinstance(told, Problem):
-        raise click.ClickException(told.detail or f"no provider serves {model}")
+        raise click.ClickException(refusal_words(told, model))
     click.echo(explanation_text(told))
 
 

@@ -17,13 +17,15 @@ from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from adapters import anthropic_listing, google_listing, health, listing, management, showing, tokens
+from adapters import anthropic_listing, google_listing, health, listing, management, showing, stats, tokens
 from adapters.asgi import REQUEST_ID, App, Receive, Scope, Send, send_whole
 from adapters.dialects import anthropic_chat, anthropic_errors, google_chat
 from adapters.errors import error_body, is_anthropic, is_google, is_openai, json_type
-from adapters.explanations import read_as
+from adapters.explanations import read_as, refusal_words
 from adapters.house import House
 from adapters.openapi import DOCUMENT
+from adapters.tally import Tally
+from pipeline.state.health import condition, overall
 from pipeline.values.http import HttpRequest
 from pipeline.values.problems import Problem
 
@@ -251,17 +253,62 @@ async def google_method(house: House, name: str) -> Response:
 
 
 def whole_health(house: House) -> Response:
+    return health_response(health_of(house))
+
+
+def health_of(house: House) -> dict[str, Any]:
+    """The numbers of the house."""
     env, ledger = house.env, house.ledger
     snapshot, now = env.snapshot(), env.now()
-    status = health.overall(health.condition(snapshot.provider(name), now) for name in env.providers)
     counts = health.Counts(
         uptime_s=time.monotonic() - house.started,
         models=len(listing.models(house.catalogue())),
         requests=ledger.requests,
         errors=ledger.errors,
     )
-    answer = health.health_answer(status, counts, house.environment)
-    return json_answer(answer, 503 if status == "unhealthy" else 200)
+    status = overall(condition(name, snapshot, now) for name in env.providers)
+    return health.health_answer(status, counts, house.environment)
+
+
+def health_response(answer: dict[str, Any]) -> Response:
+    """An answer about health, whose status says it to those who read nothing else."""
+    return json_answer(answer, 503 if answer["status"] == "unhealthy" else 200)
+
+
+def detailed_health(house: House) -> Response:
+    env, ledger = house.env, house.ledger
+    snapshot, now = env.snapshot(), env.now()
+    return health_response(
+        {
+            **health_of(house),
+            "version": house.version,
+            "state": house.lifecycle.state,
+            "running_requests": len(house.lifecycle.exchanges),
+            "queue": health.queue_answer(house.queues),
+            "ledger": {
+                "writable": ledger.writable,
+                "waiting_records": ledger.waiting,
+                "lost_records": ledger.dropped,
+            },
+            "retries": stats.retries_answer(snapshot.retries, now),
+            "hedges": stats.hedges_answer(snapshot.hedges, now),
+            "providers": health.healths_answer(env.providers, snapshot, now)["providers"],
+        }
+    )
+
+
+def providers_health(house: House) -> Response:
+    env = house.env
+    return health_response(health.healths_answer(env.providers, env.snapshot(), env.now()))
+
+
+def provider_health(house: House, name: str) -> Response:
+    env = house.env
+    found = env.providers.get(name.lower())
+    if found is None:
+        return no_provider(name)
+    told = health.provider_health(found.name, env.snapshot(), env.now())
+    return health_response({"name": found.name, **told})
 
 
 def live(house: House) -> Response:
@@ -283,7 +330,12 @@ def providers(house: House) -> Response:
     snapshot, now = env.snapshot(), env.now()
     ordered = sorted(env.providers.values(), key=lambda provider: (provider.priority, provider.name))
     return json_answer(
-        {"providers": [health.provider_answer(provider, snapshot, now) for provider in ordered]}
+        {
+            "providers": [
+                health.provider_answer(provider, snapshot, now, env.gates[provider.name])
+                for provider in ordered
+            ]
+        }
     )
 
 
@@ -292,9 +344,18 @@ def provider(house: House, name: str) -> Response:
     found = env.providers.get(name.lower())
     if found is None:
         return no_provider(name)
-    answer = health.provider_answer(found, env.snapshot(), env.now())
+    answer = health.provider_answer(found, env.snapshot(), env.now(), env.gates[found.name])
     answer["models"] = [model.tagged for model in listing.listed_by(found, house.catalogue())]
     return json_answer(answer)
+
+
+def provider_stats(house: House, name: str) -> Response:
+    env = house.env
+    found = env.providers.get(name.lower())
+    if found is None:
+        return no_provider(name)
+    tally = house.ledger.tallies.get(found.name, Tally())
+    return json_answer(stats.stats_answer(found, env.snapshot(), env.now(), env.gates[found.name], tally))
 
 
 async def explain(house: House) -> Response:
@@ -306,9 +367,7 @@ async def explain(house: House) -> Response:
         return error_answer(asked.http_status, asked.detail)
     told = await house.explain(asked, headers)
     if isinstance(told, Problem):
-        return error_answer(
-            told.http_status, told.detail or f"{told.kind.value}: {told.subject or ''}".strip(": ")
-        )
+        return error_answer(told.http_status, refusal_words(told, asked.model))
     return json_answer(told)
 
 
@@ -361,6 +420,7 @@ ROUTES: tuple[tuple[str, list[str], Handler], ...] = (
     ("/api/ps", GET, ps),
     ("/api/providers", GET, providers),
     ("/api/providers/<name>", GET, provider),
+    ("/api/providers/<name>/stats", GET, provider_stats),
     ("/api/route/explain", POST, explain),
     ("/v1/models", GET, v1_models),
     ("/v1/models/<path:name>", GET, v1_model),
@@ -373,6 +433,9 @@ ROUTES: tuple[tuple[str, list[str], Handler], ...] = (
     *((f"/{version}/models/<path:name>", GET, google_model) for version in ("v1beta", "v1alpha")),
     *((f"/{version}/models/<path:name>", POST, google_method) for version in ("v1beta", "v1alpha", "v1")),
     ("/health", GET, whole_health),
+    ("/health/detailed", GET, detailed_health),
+    ("/health/providers", GET, providers_health),
+    ("/health/providers/<name>", GET, provider_health),
     ("/health/live", GET, live),
     ("/health/ready", GET, ready),
     ("/openapi.json", GET, openapi),

@@ -14,20 +14,24 @@ from pipeline.values.facts import AttemptEnded, AttemptStarted, Fact, Moved
 
 KEY = "x_proxy"
 DATA = b"data:"
+NO_JSON = object()
 
 
 def annotated(data: bytes, value: Any) -> bytes:
-    """`data`, whole or the end of a stream (NDJSON or SSE), with `value` under `x_proxy` in its last object."""
-    found = _object(data)
-    if found is not None:
-        return orjson.dumps({**found, KEY: value})
+    """`data`, whole or the end of a stream (NDJSON or SSE), with `value` under `x_proxy` in its last object.
+
+    All else stays as it was written, to the byte.
+    """
+    whole = _read(data)
+    if whole is not NO_JSON:
+        return _with_key(data, whole, value) if isinstance(whole, dict) else data
     lines = data.split(b"\n")
     for index in range(len(lines) - 1, -1, -1):
-        line = lines[index].rstrip(b"\r")
-        lead = DATA if line.startswith(DATA) else b""
-        found = _object(line[len(lead) :])
-        if found is not None:
-            lines[index] = lead + (b" " if lead else b"") + orjson.dumps({**found, KEY: value})
+        lead = DATA if lines[index].startswith(DATA) else b""
+        text = lines[index][len(lead) :]
+        found = _read(text)
+        if isinstance(found, dict):
+            lines[index] = lead + _with_key(text, found, value)
             return b"\n".join(lines)
     return data
 
@@ -46,6 +50,8 @@ class Decision:
                 self._plan = plan
             case AttemptStarted():
                 self._attempts[fact.number] = {"target": fact.target, "hedge": fact.hedge, "failed": None}
+                if fact.continues:
+                    self._attempts[fact.number]["continues"] = True
             case AttemptEnded():
                 ended = "cancelled" if fact.cancelled else fact.verdict
                 self._attempts[fact.number] |= {"failed": ended, "took_s": round(fact.after_s, 3)}
@@ -66,9 +72,17 @@ class Decision:
         }
 
 
-def _object(text: bytes) -> dict[str, Any] | None:
+def _with_key(text: bytes, found: dict[str, Any], value: Any) -> bytes:
+    """The JSON `text` of the object `found` with the key. Where another gateway has set it before, ours stands."""
+    if KEY in found:
+        return orjson.dumps({**found, KEY: value})
+    start = text.rstrip().removesuffix(b"}")
+    comma = b"," if found else b""
+    return b"".join((start, comma, orjson.dumps({KEY: value})[1:-1], text[len(start) :]))
+
+
+def _read(text: bytes) -> Any:
     try:
-        value = orjson.loads(text)
+        return orjson.loads(text)
     except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None
+        return NO_JSON

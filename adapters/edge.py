@@ -329,6 +329,7 @@ class Responder:
     _headed: bool = field(default=False, init=False)
     _writing: bool = field(default=False, init=False)
     _gathered: list[Batch] = field(factory=list, init=False)
+    _held: bytes = field(default=b"", init=False)
     _told: "Told" = field(factory=lambda: Told(), init=False)
 
     def expect(self, request: Request) -> None:
@@ -396,10 +397,21 @@ class Responder:
         await self._head(self.dialect.head(self._state))
         self._state, data = self.dialect.write(self._state, batch, self._elapsed())
         self.over = ends
-        if ends:
-            data = self._annotated(data)
+        if self.decision is not None:
+            data = self._held_back(data, ends)
         if data or ends:
             await self._body(data, more=not ends)
+
+    def _held_back(self, data: bytes, ends: bool) -> bytes:
+        """What is written now of a stream whose last object is to carry the decision: all but the newest.
+
+        Some streams tell that they are over only after their last object, so each waits for what comes next.
+        """
+        if ends:
+            return self._annotated(self._held + data)
+        if data:
+            data, self._held = self._held, data
+        return data
 
     async def _answer(self, answer: Answer) -> None:
         self.over = True

@@ -1,37 +1,19 @@
-"""Whether the house is well, and each of its providers, read from one snapshot. All functions are pure."""
+"""What the routes of health and of providers answer, made of one snapshot. All functions are pure.
+
+How a provider is, and whether it may be asked, is not decided here but read where routing reads it.
+"""
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from pipeline.state.board import ProviderState, Snapshot
+from pipeline.gate import Gate
+from pipeline.state.board import Snapshot
+from pipeline.state.eligibility import Barred, Eligible, provider_eligibility
+from pipeline.state.health import Condition, condition, overall
 from pipeline.values.targets import Provider
-
-Condition = Literal["healthy", "degraded", "unhealthy", "unknown"]
-
-
-def condition(state: ProviderState, now: float) -> Condition:
-    """How a provider is: `degraded` still serves, at times or less than usual; `unknown` has not been asked yet."""
-    if state.healthy is False:
-        return "unhealthy"
-    if state.breaker.mode != "closed" or state.cooled_until > now:
-        return "degraded"
-    return "unknown" if state.healthy is None else "healthy"
-
-
-def eligible(state: ProviderState, now: float) -> bool:
-    """Whether a call could go to the provider now."""
-    return state.healthy is not False and not state.breaker.refuses(now) and state.cooled_until <= now
-
-
-def overall(conditions: Iterable[Condition]) -> Condition:
-    """How the house is: well if all its providers are, as long as one may serve it is only degraded."""
-    seen = set(conditions)
-    if not seen or seen == {"unhealthy"}:
-        return "unhealthy"
-    return "degraded" if seen & {"unhealthy", "degraded"} else "healthy"
 
 
 @frozen
@@ -64,37 +46,98 @@ def unready(
     reasons = []
     if draining:
         reasons.append("the gateway is shutting down")
-    if not any(eligible(snapshot.provider(provider.name), now) for provider in providers):
+    if not any(may_be_asked(provider, snapshot, now) for provider in providers):
         reasons.append("no provider can be asked now")
     if not ledger_writable:
         reasons.append("the ledger cannot be written")
     return reasons
 
 
-def provider_answer(provider: Provider, snapshot: Snapshot, now: float) -> dict[str, Any]:
-    """One provider, without anything secret. Ages are seconds."""
+def may_be_asked(provider: Provider, snapshot: Snapshot, now: float) -> bool:
+    """Whether a call could go to the provider now."""
+    return isinstance(provider_eligibility(snapshot.provider(provider.name), now), Eligible)
+
+
+def provider_answer(provider: Provider, snapshot: Snapshot, now: float, gate: Gate) -> dict[str, Any]:
+    """One provider, without anything secret. Ages and times are seconds."""
     state = snapshot.provider(provider.name)
     return {
         "name": provider.name,
         "kind": provider.kind,
         "base_url": shown_url(provider.base_url),
-        "status": condition(state, now),
-        "problem": state.problem,
-        "eligible": eligible(state, now),
-        "breaker": state.breaker.mode,
+        **provider_health(provider.name, snapshot, now),
+        "breaker_trips": state.breaker.trips,
+        "resting_seconds": left_s(state.cooled_until, now),
         "priority": provider.priority,
+        "weight": provider.weight,
         "timeout_seconds": provider.timeout_s,
         "in_flight": state.in_flight,
         "max_concurrent_requests": provider.max_concurrent,
+        "permits": permits_answer(gate),
         "model_count": None if state.models is None else len(state.models),
-        "checked_seconds_ago": _ago(state.checked_at, now),
-        "listed_seconds_ago": _ago(state.listed_at, now),
-        "served_seconds_ago": _ago(state.served_at, now),
+        "listed_seconds_ago": ago_s(state.listed_at, now),
     }
 
 
-def _ago(then: float | None, now: float) -> float | None:
+def provider_health(name: str, snapshot: Snapshot, now: float) -> dict[str, Any]:
+    """How a provider is, and whether it may be asked."""
+    state = snapshot.provider(name)
+    return {
+        "status": condition(name, snapshot, now),
+        "problem": state.problem,
+        **eligible_answer(provider_eligibility(state, now), now),
+        "breaker": state.breaker.mode,
+        "checked_seconds_ago": ago_s(state.checked_at, now),
+        "served_seconds_ago": ago_s(state.served_at, now),
+    }
+
+
+def eligible_answer(found: Eligible | Barred, now: float) -> dict[str, Any]:
+    """Whether it may be asked now, with what share of its calls, and if not why and for how long not."""
+    if isinstance(found, Eligible):
+        return {
+            "eligible": True,
+            "share": round(found.weight, 3),
+            "barred_by": None,
+            "barred_for_seconds": 0.0,
+        }
+    return {
+        "eligible": False,
+        "share": 0.0,
+        "barred_by": found.reason,
+        "barred_for_seconds": left_s(found.until, now),
+    }
+
+
+def permits_answer(gate: Gate) -> dict[str, int]:
+    """How many hold a permit, how many may, and how many wait for one."""
+    return {"held": gate.held, "limit": gate.limit, "waiting": gate.waiting}
+
+
+def queue_answer(gates: Iterable[Gate]) -> dict[str, int]:
+    """How many requests have their place, how many may, and how many wait for one, at all gates together."""
+    told = {"running": 0, "limit": 0, "waiting": 0}
+    for gate in gates:
+        told["running"] += gate.held
+        told["limit"] += gate.limit
+        told["waiting"] += gate.waiting
+    return told
+
+
+def healths_answer(names: Iterable[str], snapshot: Snapshot, now: float) -> dict[str, Any]:
+    """All providers and how they are together."""
+    found = {name: provider_health(name, snapshot, now) for name in names}
+    return {"status": overall(one["status"] for one in found.values()), "providers": found}
+
+
+def ago_s(then: float | None, now: float) -> float | None:
+    """Seconds since then."""
     return None if then is None else round(now - then, 3)
+
+
+def left_s(until: float, now: float) -> float:
+    """Seconds until then; 0.0 where that is past."""
+    return round(max(0.0, until - now), 3)
 
 
 def shown_url(url: str) -> str:

@@ -1,6 +1,6 @@
 """What the control plane knows of the house: one value, filled where everything is put together."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
 from attrs import frozen
@@ -8,6 +8,7 @@ from attrs import frozen
 from adapters.ledger import Ledger
 from adapters.lifecycle import Lifecycle
 from adapters.listing import Catalogue
+from pipeline.gate import Gate
 from pipeline.ports import Env
 from pipeline.values.http import Headers
 from pipeline.values.messages import Request
@@ -35,7 +36,7 @@ class House:
 
     `version` is our own. `calls_models(path)`: whether models are called there, by the data plane; with another method than
     POST such a path comes to us. `explain(request, headers)`: what would become of it, or why nothing. `instance`: our own
-    mark in the hop header.
+    mark in the hop header. `queues`: where exchanges wait for their turn.
     """
 
     env: Env
@@ -48,6 +49,7 @@ class House:
     max_body_bytes: int = DEFAULT_BODY_BYTES
     explain: Explain = unexplained
     instance: str = ""
+    queues: Sequence[Gate] = ()
 
     def catalogue(self) -> Catalogue:
         """All that lists of models are made from, as it is now."""

@@ -5,7 +5,7 @@ While the disk cannot be written the records wait; when too many wait, the oldes
 """
 
 import logging
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import trio
 from attrs import define, field
 
+from adapters.tally import Tally, count
 from pipeline.values.exchange import Record
 
 log = logging.getLogger("ollama_proxy.ledger")
@@ -57,17 +58,25 @@ class Ledger:
     requests: int = field(default=0, init=False)
     errors: int = field(default=0, init=False)
     dropped: int = field(default=0, init=False)
+    # By provider.
+    tallies: defaultdict[str, Tally] = field(factory=lambda: defaultdict(Tally), init=False)
     writable: bool = field(default=True, init=False)
     _waiting: deque[Record] = field(factory=deque, init=False)
     _more: trio.Event = field(factory=trio.Event, init=False)
     # One thread at a time, and none of those that everybody shares.
     _thread: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(1), init=False)
 
+    @property
+    def waiting(self) -> int:
+        """How many records wait for the disk."""
+        return len(self._waiting)
+
     def keep(self, record: Record) -> None:
         """Take a record; it will be in the store soon."""
         self.requests += 1
         self.errors += record.outcome not in NO_ERROR
         self.recent.append(record)
+        count(record, self.tallies)
         if requests_log.isEnabledFor(logging.INFO):
             requests_log.handle(log_line(record))
         if self.store is None:
@@ -179,6 +188,7 @@ def log_fields(record: Record) -> Mapping[str, Any]:
         "ttft_ms": _ms(record.ttft_s),
         "duration_ms": _ms(record.duration_s),
         "attempts": tried(record),
+        "continued": record.continued,
     }
 
 

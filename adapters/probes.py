@@ -14,6 +14,7 @@ from attrs import frozen
 
 from pipeline.ports import Answer, Codec, Env, Reply
 from pipeline.state.board import ProviderState
+from pipeline.state.eligibility import Eligible, provider_eligibility
 from pipeline.values.facts import Fact, ModelsListed, ProbeEnded
 from pipeline.values.http import HttpRequest
 from pipeline.values.problems import Kind, Problem
@@ -83,10 +84,10 @@ async def _watch(
 
 
 def due(state: ProviderState, now: float, options: ProbeOptions) -> bool:
-    """Whether a provider has to be asked: its list is old, or nothing tells that it is well."""
+    """Whether a provider has to be asked: its list is old, it is closed off, or nothing tells that it is well."""
     fresh = state.listed_at is not None and now - state.listed_at < options.models_ttl_s
     served = state.served_at is not None and now - state.served_at < options.interval_s
-    return not (fresh and served)
+    return not (fresh and served and isinstance(provider_eligibility(state, now), Eligible))
 
 
 def pause_s(options: ProbeOptions, roll: float) -> float:

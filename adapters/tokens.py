@@ -11,7 +11,7 @@ from attrs import frozen
 
 from adapters import listing
 from adapters.edge import forwarded
-from adapters.health import eligible
+from adapters.health import may_be_asked
 from adapters.house import House
 from pipeline.ports import Env
 from pipeline.serving import fitted
@@ -50,7 +50,7 @@ async def counted(house: House, request: ChatRequest, headers: Headers) -> Count
 async def _told(env: Env, targets: Iterable[Target], request: ChatRequest, handed_on: Headers) -> int | None:
     """What the first of the well targets that counts says; None if it fails, or none does."""
     snapshot, now = env.snapshot(), env.now()
-    well = (each for each in targets if eligible(snapshot.provider(each.provider.name), now))
+    well = (each for each in targets if may_be_asked(each.provider, snapshot, now))
     for target in sorted(well, key=lambda each: each.provider.priority):
         call = call_of(env, request, target)
         if call is not None:

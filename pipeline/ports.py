@@ -33,6 +33,11 @@ def all_listed(provider: Provider, listed: tuple[ModelFacts, ...]) -> tuple[Mode
     return listed
 
 
+def never(target: Target) -> bool:
+    """No model does."""
+    return False
+
+
 @frozen
 class Codec:
     """One vendor's wire language, as pure functions: no socket, no clock.
@@ -51,6 +56,7 @@ class Codec:
     `patterns`: shell patterns of model names that this vendor serves, for providers whose list is not known.
     `count(request, target)`: the unsigned call that counts the tokens of `request`, None where that is not offered; and
     `counted(body)`: what its answer says, None if unreadable.
+    `prefills(target)`: the model goes on with the words of a last turn of its own, as if it had just said them.
     """
 
     kind: str
@@ -67,6 +73,7 @@ class Codec:
     served: Callable[[Provider, tuple[ModelFacts, ...]], tuple[ModelFacts, ...]] = all_listed
     count: Callable[[ChatRequest, Target], HttpRequest | None] | None = None
     counted: Callable[[bytes], int | None] | None = None
+    prefills: Callable[[Target], bool] = never
 
 
 @frozen
@@ -147,6 +154,10 @@ def no_record(record: Record) -> None:
     """Where nobody keeps records."""
 
 
+def unwatched(gate: Gate) -> None:
+    """Where nobody shows who waits."""
+
+
 @frozen
 class Env:
     """All that a stage may reach. Clock and chance enter here and nowhere else.
@@ -155,6 +166,7 @@ class Env:
     `providers` by name, `codecs` by kind, `transports` by provider, `gates` by provider; `models`: `[models]`.
     `known`: the catalogue of models.
     `allowed(*names)`: whether the house may serve a model known by these names. `keep`: where Records go.
+    `opened(gate)`: a stage lets exchanges wait at this gate, for who shows how many do.
     """
 
     now: Callable[[], float]
@@ -169,3 +181,4 @@ class Env:
     known: Knowledge = NOTHING_KNOWN
     allowed: Callable[..., bool] = everything
     keep: Callable[[Record], None] = no_record
+    opened: Callable[[Gate], None] = unwatched

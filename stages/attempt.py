@@ -1,8 +1,8 @@
 """attempt: one try at one target, from the encoded request to the last event.
 
 Until the first content nothing reaches the client, so a failure is only the end of this attempt; after it a failure is
-the end of the exchange. One cancel scope holds all limits of time: its deadline is moved, never a new scope opened, as
-the reply goes from phase to phase.
+the end of the exchange, unless another goes on where it broke off. One cancel scope holds all limits of time: its
+deadline is moved, never a new scope opened, as the reply goes from phase to phase.
 """
 
 import math
@@ -14,17 +14,18 @@ from attrs import define, evolve, field
 
 from pipeline.ports import Codec, Encoded, Env, Reply
 from pipeline.protocol import Wire
-from pipeline.serving import fitted
 from pipeline.state.eligibility import Eligible, eligibility
 from pipeline.values.events import Batch, Event, Failed, Finished, Started, Usage, UsageSeen, joined
-from pipeline.values.exchange import Candidate, Exchange, How, Loss, Losses
+from pipeline.values.exchange import Candidate, Exchange, Losses
 from pipeline.values.facts import AttemptEnded, AttemptStarted, Connected, FirstToken
 from pipeline.values.http import HttpRequest
 from pipeline.values.messages import ChatRequest, EmbedRequest
 from pipeline.values.problems import Kind, Problem
 from pipeline.values.sizes import input_tokens
 from pipeline.values.targets import Target
+from stages.continuing import Continuation, appended
 from stages.costs import cost_of, input_cost
+from stages.encoding import encoded_for, fitted_to
 from stages.moves import CallOptions, Start
 
 # A refusal's body is read this far to be classified.
@@ -32,8 +33,6 @@ REFUSAL_BYTES = 64 * 1024
 # How exactly silence is told: by this much a stream may be cut too early.
 DEADLINE_STEP_S = 0.5
 FEW_EVENTS = 16
-# Thinking was a wish, and the model cannot.
-WITHOUT_THINKING = Loss("thinking", How.DROPPED)
 CLOSED_MEANWHILE = Problem(
     Kind.LOCAL_LIMIT, "the provider began to fail while the request waited for its turn"
 )
@@ -52,6 +51,7 @@ class Attempt:
     """One try. `problem`: why it failed; `called`: whether the upstream was asked; `committed`: the client has content.
 
     `numbers` gives each attempt of the exchange that is called its number. `contest`: where another may run beside it.
+    `continues`: what it goes on with, where another broke off. `usage`: what it told, `started`: when it began.
     """
 
     start: Start
@@ -62,16 +62,18 @@ class Attempt:
     wire: Wire
     contest: "Contest | None" = None
     hedge: bool = False
+    continues: Continuation | None = None
     number: int = field(default=0, init=False)
     waited: bool = field(default=False, init=False)
     problem: Problem | None = field(default=None, init=False)
     called: bool = field(default=False, init=False)
     committed: bool = field(default=False, init=False)
+    usage: Usage | None = field(default=None, init=False)
+    started: float = field(default=0.0, init=False)
     _request: ChatRequest | EmbedRequest = field(init=False)
     _encoded: Encoded | None = field(default=None, init=False)
     _ended: bool = field(default=False, init=False)
-    _started: float = field(default=0.0, init=False)
-    _usage: Usage | None = field(default=None, init=False)
+    _owed: str = field(default="", init=False)
 
     @property
     def candidate(self) -> Candidate:
@@ -80,9 +82,7 @@ class Attempt:
 
     @_request.default
     def _fitted(self) -> ChatRequest | EmbedRequest:
-        request = self.exchange.request
-        assert isinstance(request, ChatRequest | EmbedRequest)
-        return fitted(request, self.candidate.target)
+        return fitted_to(self.exchange, self.candidate.target)
 
     async def run(self) -> None:
         """Make the attempt; afterwards the fields say what became of it."""
@@ -101,15 +101,9 @@ class Attempt:
 
     def _encode(self, codec: Codec) -> None:
         """Make the request for the target, or find out why it cannot be made."""
-        encoded = codec.encode(self._request, self.candidate.target)
-        if isinstance(encoded, Encoded) and self._request is not self.exchange.request:
-            encoded = evolve(encoded, losses=(WITHOUT_THINKING, *encoded.losses))
+        encoded = encoded_for(self.exchange, self._request, self.candidate.target, codec)
         if isinstance(encoded, Problem):
             self._fail(encoded)
-        elif self.exchange.strict and (lost := _lost(encoded.losses)):
-            self._fail(
-                Problem(Kind.LOSSY, f"no provider can be told all of this request; lost: {lost}", lost)
-            )
         else:
             self._encoded = encoded
 
@@ -127,7 +121,7 @@ class Attempt:
             return
         self.called = True
         self.number = next(self.numbers)
-        self._started = self.env.now()
+        self.started = self.env.now()
         self.wire.tell(self._beginning(target, self._encoded.losses))
         transport = self.env.transports[target.provider.name]
         try:
@@ -144,8 +138,6 @@ class Attempt:
                 self._fail(self._late(request))
         finally:
             self._tell_end()
-        if self.committed and self.problem is not None:
-            await self.wire.emit(Batch((Failed(self.problem),)))
 
     async def _stream(self, codec: Codec, reply: Reply, scope: trio.CancelScope) -> None:
         """Read the reply to its end: what comes before the first content is held back, then all is handed on."""
@@ -214,8 +206,8 @@ class Attempt:
     def _end_of(self, batch: Batch) -> bool:
         """Whether the reply has ended with this batch; fixes the verdict."""
         last = batch.events[-1] if batch.events else None
-        self._usage = next(
-            (event.usage for event in batch.events[-2:] if isinstance(event, UsageSeen)), self._usage
+        self.usage = next(
+            (event.usage for event in batch.events[-2:] if isinstance(event, UsageSeen)), self.usage
         )
         if isinstance(last, Failed):
             self._fail(last.problem if self.committed or batch.content else _unbegun(last.problem))
@@ -226,6 +218,8 @@ class Attempt:
         # A failure is emitted once the connection is closed and the verdict told, so it is cut off here.
         if self.problem is not None:
             batch = Batch(batch.events[:-1])
+        if self.continues is not None:
+            self._owed, batch = appended(batch, self._owed, self.continues.used)
         if batch.events or batch.verbatim:
             await self.wire.emit(batch)
 
@@ -245,13 +239,14 @@ class Attempt:
         return AttemptStarted(
             self.number,
             target.name,
-            self._started,
+            self.started,
             losses,
             self.start.again,
             self.candidate.turn,
             self.exchange.client_retry,
             self.hedge,
             cost,
+            self.continues is not None,
         )
 
     def _commit(self) -> bool:
@@ -260,7 +255,8 @@ class Attempt:
             return False
         now = self.env.now()
         self.committed = True
-        self.wire.tell(FirstToken(self.number, self.candidate.target.name, now, now - self._started))
+        self._owed = self.continues.owed if self.continues else ""
+        self.wire.tell(FirstToken(self.number, self.candidate.target.name, now, now - self.started))
         return True
 
     def _fail(self, problem: Problem) -> None:
@@ -268,11 +264,12 @@ class Attempt:
 
     def _limit(self, limit_s: float) -> float:
         """When the phase that may last until `limit_s` after the attempt's start is over, or the exchange's own time."""
-        return min(self._started + limit_s, self.exchange.deadline)
+        return min(self.started + limit_s, self.exchange.deadline)
 
     def _end_s(self) -> float:
         """When even a steady stream is cut."""
-        return self._limit(self.options.stream_timeout)
+        began = self.continues.began if self.continues else self.started
+        return min(began + self.options.stream_timeout, self.exchange.deadline)
 
     def _late(self, request: ChatRequest | EmbedRequest) -> Problem:
         """Which limit has passed."""
@@ -292,13 +289,13 @@ class Attempt:
                 self.number,
                 self.candidate.target.name,
                 now,
-                now - self._started,
+                now - self.started,
                 verdict=problem.kind if problem else None,
                 cancelled=problem is None and not self._ended,
                 retry_after=problem.retry_after if problem else None,
                 alone=self.start.alone,
                 committed=self.committed,
-                cost=cost_of(self.candidate.target, self._usage),
+                cost=cost_of(self.candidate.target, self.usage),
             )
         )
 
@@ -306,11 +303,6 @@ class Attempt:
 def _unbegun(problem: Problem) -> Problem:
     """A stream that broke before its first content: to the client nothing was lost, so another may be asked."""
     return evolve(problem, kind=Kind.WRITE_OR_RESET) if problem.kind is Kind.STREAM_ERROR else problem
-
-
-def _lost(losses: Losses) -> str:
-    """The names of what matters among `losses`, for people."""
-    return ", ".join(loss.field for loss in losses if loss.how is not How.MOOT)
 
 
 async def _refusal(reply: Reply) -> bytes:

@@ -5,15 +5,16 @@ from functools import partial
 from itertools import count
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from pipeline.ports import Env
 from pipeline.protocol import Service, Stage, Wire
 from pipeline.values.events import Batch, Failed, Finished, Started
 from pipeline.values.exchange import Candidate, Exchange, Plan
-from pipeline.values.messages import LoadRequest
+from pipeline.values.messages import ChatRequest, LoadRequest
 from pipeline.wiring import Entry
 from stages.attempt import CLOSED_MEANWHILE, Attempt
+from stages.continuing import Continuation, Said, continuation, may_go_on, next_part
 from stages.hedging import hedge_after, hedge_candidate
 from stages.moves import CallOptions, GiveUp, Start, Try, World, may_be_asked, next_move
 
@@ -28,13 +29,16 @@ async def answer_load(request: LoadRequest, wire: Wire) -> None:
 
 @define(eq=False)
 class Call:
-    """One exchange being carried out. `tries`: what failed so far."""
+    """One exchange being carried out. `tries`: what failed so far. `said`: what the client was told, where others may go on
+    with an answer that breaks off.
+    """
 
     exchange: Exchange
     plan: Plan
     wire: Wire
     options: CallOptions
     env: Env
+    said: Said | None = None
     tries: tuple[Try, ...] = field(default=(), init=False)
     numbers: Iterator[int] = field(factory=partial(count, 1), init=False)
 
@@ -50,22 +54,70 @@ class Call:
                 if not may_be_asked(move.candidate, self._world(self._free)):
                     self.tries = (*self.tries, Try(move.candidate, CLOSED_MEANWHILE, called=False))
                     continue
-            if await self._made(move):
+            answer = await self._made(move)
+            if answer is not None:
+                await self._finish(answer)
                 return
 
-    async def _made(self, start: Start) -> bool:
-        """Make the attempt, and another beside it where it is slow. Whether that was the answer."""
+    async def _made(self, start: Start) -> Attempt | None:
+        """Make the attempt, and another beside it where it is slow. The one that was the answer, if any."""
         wait_s = hedge_after(start.candidate, self.plan, self.options, self._world(self._roomy))
         if wait_s is not None:
             return await Race(self, start, wait_s).run()
         attempt = self.attempt(start)
         await attempt.run()
-        return self.settled(attempt)
+        return attempt if self.settled(attempt) else None
 
-    def attempt(self, start: Start, race: "Race | None" = None, hedge: bool = False) -> Attempt:
+    async def _finish(self, answer: Attempt) -> None:
+        """The answer is over. Where it broke off others go on with it, as long as there are any that can."""
+        problem = answer.problem
+        if problem is None:
+            return
+        self.tries = (*self.tries, Try(answer.candidate, problem, called=True))
+        while (following := self._following(answer)) is not None:
+            await following.run()
+            if following.problem is None:
+                return
+            self.tries = (*self.tries, Try(following.candidate, following.problem, following.called))
+            if following.committed:
+                answer, problem = following, following.problem
+        await self.wire.emit(Batch((Failed(problem),)))
+
+    def _following(self, answer: Attempt) -> Attempt | None:
+        """The attempt that goes on with an answer that broke off."""
+        said, request = self.said, self.exchange.request
+        if said is None or not isinstance(request, ChatRequest):
+            return None
+        start = next_part(
+            said, request, self.plan, self.tries, self.options, self._world(self._free), self._prefills
+        )
+        if start is None:
+            return None
+        continues = continuation(answer.continues, request, answer.usage, said.text, answer.started)
+        return self.attempt(start, continues=continues)
+
+    def _prefills(self, candidate: Candidate) -> bool:
+        return prefills(candidate, self.env)
+
+    def attempt(
+        self,
+        start: Start,
+        race: "Race | None" = None,
+        hedge: bool = False,
+        continues: Continuation | None = None,
+    ) -> Attempt:
         """An attempt of this exchange."""
+        exchange = evolve(self.exchange, request=continues.request) if continues else self.exchange
         return Attempt(
-            start, self.exchange, self.numbers, self.options, self.env, self.wire, contest=race, hedge=hedge
+            start,
+            exchange,
+            self.numbers,
+            self.options,
+            self.env,
+            self.wire,
+            contest=race,
+            hedge=hedge,
+            continues=continues,
         )
 
     def settled(self, attempt: Attempt) -> bool:
@@ -109,14 +161,14 @@ class Race:
     winner: Attempt | None = field(default=None, init=False)
     decided: trio.Event = field(factory=trio.Event, init=False)
 
-    async def run(self) -> bool:
-        """Run it to its end. Whether there was an answer."""
+    async def run(self) -> Attempt | None:
+        """Run it to its end. The one that was the answer, if any."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._challenge)
             # Each begins in the task that has decided it: in another it would begin later, when what was decided
             # may be wrong.
             await self._take_part(self.call.attempt(self.start, self))
-        return self.winner is not None
+        return self.winner
 
     async def _challenge(self) -> None:
         """Begin the second, if the first is slow and nobody has failed so far."""
@@ -146,6 +198,21 @@ class Race:
         self.decided.set()
 
 
+def called(exchange: Exchange, plan: Plan, wire: Wire, options: CallOptions, env: Env) -> Call:
+    """The call of an exchange, which listens to what is said where that may have to be gone on with."""
+    if options.mid_stream == "error" or not may_go_on(
+        exchange.request, plan, lambda candidate: prefills(candidate, env)
+    ):
+        return Call(exchange, plan, wire, options, env)
+    said = Said()
+    return Call(exchange, plan, said.on(wire), options, env, said)
+
+
+def prefills(candidate: Candidate, env: Env) -> bool:
+    """Whether a candidate goes on with words that were put into the model's mouth."""
+    return env.codecs[candidate.target.provider.kind].prefills(candidate.target)
+
+
 def build(options: CallOptions, env: Env) -> Stage:
     """The stage. It asks no inner service: what stands inside it is the world."""
 
@@ -157,7 +224,7 @@ def build(options: CallOptions, env: Env) -> Stage:
                 assert (
                     exchange.plan is not None
                 )  # the order check holds that a stage before this one gives it
-                await Call(exchange, exchange.plan, wire, options, env).carry_out()
+                await called(exchange, exchange.plan, wire, options, env).carry_out()
 
         return service
 

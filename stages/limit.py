@@ -58,6 +58,7 @@ class Place:
 def build(options: LimitOptions, env: Env) -> Stage:
     """The stage. Its gate is the one place where exchanges wait for each other."""
     gate = Gate("the proxy", options.max_concurrent, options.queue_size)
+    env.opened(gate)
 
     def hold(exchange: Exchange) -> Place:
         return Place(gate.hold(patience(exchange, env.now(), options)), exchange.deadline, env)

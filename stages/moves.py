@@ -32,6 +32,8 @@ class CallOptions:
     same once more after a pause, then the next; `best_alternative`, the first of those left, ordered anew.
     `max_attempts`: upstream calls an exchange may make in all. `last_resort`: what is done while every candidate is closed
     off: `probe_only`, one call a second; `ignore_breakers`, all calls; `fail_fast`, none.
+    `mid_stream`: an answer that breaks off ends with an `error`, or another target is asked to `continue` it, where that
+    is possible.
     `hedge`: a second target is asked too where the first is slow: `off`, `p95` (slower than 95 % of its calls of late) or
     `delay` (after `hedge_after`; 0 asks two at once). `hedge_share`: hedges may be this share of all exchanges of a minute;
     `hedge_max_cost`: US dollars that the input of one may cost, `hedge_cost_share`: their share of an hour's spend.
@@ -42,6 +44,7 @@ class CallOptions:
     fallback: Fallback = "next_available"
     max_attempts: int = field(default=3, validator=ge(1))
     last_resort: LastResort = "probe_only"
+    mid_stream: Literal["error", "continue"] = "error"
     hedge: Literal["off", "p95", "delay"] = "off"
     hedge_after: float = field(default=0.5, validator=ge(0))
     hedge_share: float = field(default=0.02, validator=and_(ge(0), le(1)))
@@ -55,7 +58,7 @@ class CallOptions:
 
 @frozen
 class Try:
-    """An attempt that failed before anything reached the client. `called`: whether the upstream was asked at all."""
+    """An attempt that failed, as a rule before anything reached the client. `called`: whether the upstream was asked at all."""
 
     candidate: Candidate
     problem: Problem
@@ -210,7 +213,13 @@ def _pause_s(problem: Problem, before: int, candidate: Candidate, world: World) 
 
 def _other(plan: Plan, tries: tuple[Try, ...], options: CallOptions, world: World) -> Start | None:
     """The next candidate that was not tried yet and can be afforded."""
-    left = _left(plan, tries)
+    return another(_left(plan, tries), plan, tries, options, world)
+
+
+def another(
+    left: tuple[Candidate, ...], plan: Plan, tries: tuple[Try, ...], options: CallOptions, world: World
+) -> Start | None:
+    """The next of those that are `left` that can be afforded."""
     if options.fallback == "best_alternative":
         left = _ordered(left, plan, world)
     called = any(attempt.called for attempt in tries)

@@ -31,6 +31,7 @@ class Trial:
     verdict: Kind | None = None
     cancelled: bool = False
     connected_s: float | None = None
+    continues: bool = False
 
     def closed(self) -> Attempt:
         """The attempt. What has a first content was committed by it."""
@@ -100,7 +101,7 @@ def _admitted(draft: Draft, fact: Admitted) -> None:
 
 
 def _started(draft: Draft, fact: AttemptStarted) -> None:
-    draft.trials[fact.number] = Trial(fact.number, fact.target, fact.at)
+    draft.trials[fact.number] = Trial(fact.number, fact.target, fact.at, continues=fact.continues)
     draft.losses = fact.losses
 
 
@@ -169,6 +170,7 @@ def closed(draft: Draft, now: float, epoch: float) -> Record:
         ttft_s=served.first - arrived if served and served.first is not None else None,
         duration_s=now - arrived,
         strategy=draft.strategy,
+        continued=sum(trial.continues and trial.first is not None for trial in draft.trials.values()),
     )
 
 

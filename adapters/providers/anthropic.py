@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.framing.sse import SseReader
-from adapters.providers import anthropic_count
+from adapters.providers import anthropic_count, claude
 from adapters.providers.anthropic_messages import FORMAT, NAMES
 from adapters.providers.anthropic_reply import MessageAnswer, spoken
 from adapters.providers.anthropic_request import VERSION, answer_tool, encode, path_to
@@ -19,7 +19,7 @@ from pipeline.values.http import HttpRequest, ReplyHead
 from pipeline.values.messages import ChatRequest, EmbedRequest
 from pipeline.values.problems import Problem
 from pipeline.values.secrets import Secret
-from pipeline.values.targets import Capability, ModelFacts, Provider
+from pipeline.values.targets import Capability, ModelFacts, Provider, Target
 
 # What is left of each limit, and when it is full again. The limit of all tokens is that of input or output, whichever is
 # nearer to its end; not every reply tells it. Source: https://platform.claude.com/docs/en/api/rate-limits (2026-11).
@@ -101,6 +101,11 @@ def _capabilities(told: Any) -> frozenset[Capability] | None:
     return frozenset(found)
 
 
+def prefills(target: Target) -> bool:
+    """Claudes before 4.6 do."""
+    return claude.prefills(target.model)
+
+
 CODEC = Codec(
     kind="anthropic",
     encode=encode,
@@ -115,4 +120,5 @@ CODEC = Codec(
     patterns=("claude-*",),
     count=anthropic_count.count,
     counted=anthropic_count.counted,
+    prefills=prefills,
 )

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from attrs import evolve
 
 from adapters.framing.eventstream import EventStreamReader
-from adapters.providers import bedrock_count
+from adapters.providers import bedrock_count, claude
 from adapters.providers.anthropic_request import answer_tool
 from adapters.providers.bedrock_embeddings import FORMAT as INVOKE
 from adapters.providers.bedrock_embeddings import EmbeddingAnswer
@@ -24,7 +24,7 @@ from adapters.providers.tool_names import names_of
 from pipeline.ports import Codec
 from pipeline.values.http import HttpRequest
 from pipeline.values.messages import ChatRequest, EmbedRequest
-from pipeline.values.targets import Capability, ModelFacts, Provider
+from pipeline.values.targets import Capability, ModelFacts, Provider, Target
 
 _AWS = re.compile(r"[a-z0-9.-]*\.(amazonaws\.com|api\.aws)")
 _ARN = re.compile(r"arn:aws[a-z-]*:bedrock:([a-z]+(?:-gov)?)-[a-z0-9-]+:")
@@ -110,6 +110,12 @@ _REGIONS = ("us", "us-gov", "eu", "apac", "jp", "au", "ca", "global")
 # Ids begin with their maker; those of profiles with the regions they may use.
 PATTERNS = (*(f"{first}.*" for first in (*_MAKERS, *_REGIONS)), "arn:aws*:bedrock:*")
 
+
+def prefills(target: Target) -> bool:
+    """Claudes before 4.6 do."""
+    return claude.prefills(target.model)
+
+
 CODEC = Codec(
     kind="aws_bedrock",
     encode=encode,
@@ -124,4 +130,5 @@ CODEC = Codec(
     patterns=PATTERNS,
     count=bedrock_count.count,
     counted=bedrock_count.counted,
+    prefills=prefills,
 )

@@ -101,3 +101,9 @@ def line(model: str) -> Line:
     if version < (5, 5) or tier == "haiku":
         return CLAUDE_5
     return SONNET_5_5 if tier == "sonnet" else OPUS_5_5
+
+
+def prefills(model: str) -> bool:
+    """Whether it is a Claude that goes on with the words of a last turn of its own."""
+    found = line(model)
+    return found.prefill and found is not UNKNOWN

@@ -14,7 +14,7 @@ from pipeline.ports import Codec
 from pipeline.values.http import HttpRequest, ReplyHead
 from pipeline.values.messages import ChatRequest, EmbedRequest
 from pipeline.values.problems import Kind, Problem
-from pipeline.values.targets import Capability, ModelFacts, Provider
+from pipeline.values.targets import Capability, ModelFacts, Provider, Target
 
 # Ollama answers these with 500, but the request is what is wrong.
 _CLIENTS_FAULT = re.compile(r'option "[^"]*" must be of type|^invalid format|^template: ', re.IGNORECASE)
@@ -114,6 +114,12 @@ PATTERNS = (
     ),
 )
 
+
+def prefills(target: Target) -> bool:
+    """Every template leaves a last turn of the model's open."""
+    return True
+
+
 CODEC = Codec(
     kind="ollama",
     encode=encode,
@@ -126,4 +132,5 @@ CODEC = Codec(
     list_models=list_models,
     models=models,
     patterns=PATTERNS,
+    prefills=prefills,
 )

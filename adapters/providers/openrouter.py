@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import evolve
 
-from adapters.providers import errors, limits, openai
+from adapters.providers import claude, errors, limits, openai
 from adapters.providers.http import get, sign_bearer
 from adapters.providers.openai_request import PATHS, body_of, endpoint, http_of, impossible
 from adapters.providers.openrouter_request import VOICE
@@ -138,6 +138,12 @@ def _texts(value: Any) -> frozenset[str]:
 # Every vendor's models, each by its vendor's name and its own.
 PATTERNS = ("*/*",)
 
+
+def prefills(target: Target) -> bool:
+    """It hands a last turn of the model's on, and Claudes before 4.6 go on with it."""
+    return target.model.startswith("anthropic/") and claude.prefills(target.model)
+
+
 CODEC = Codec(
     kind="openrouter",
     encode=encode,
@@ -150,4 +156,5 @@ CODEC = Codec(
     list_models=list_models,
     models=models,
     patterns=PATTERNS,
+    prefills=prefills,
 )

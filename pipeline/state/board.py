@@ -13,6 +13,7 @@ from attrs import define, field, frozen
 from pipeline.state.breaker import DEFAULTS, Breaker, BreakerOptions, Verdict
 from pipeline.state.cooldown import ACCOUNT, LONGEST_HINT_S, Rest
 from pipeline.state.ewma import Ewma
+from pipeline.state.flaps import Flaps
 from pipeline.state.hedge_budget import HedgeBudget
 from pipeline.state.histogram import Histogram
 from pipeline.state.retry_budget import RetryBudget
@@ -84,7 +85,7 @@ class ProviderState:
 
     `healthy` None: unknown. `problem`: of the last check. `failures` and `successes`: checks in a row. `models` None:
     never listed. `served_at`: its last good answer to an attempt. `breaker` counts the way there, `cooled_until` the
-    account: money and rights.
+    account: money and rights. `flaps`: how often its checks changed their mind of late.
     """
 
     healthy: bool | None = None
@@ -99,6 +100,7 @@ class ProviderState:
     breaker: Breaker = field(factory=Breaker)
     cooled_until: float = 0.0
     cool_downs: int = 0
+    flaps: Flaps = Flaps()
 
 
 UNSEEN_TARGET = TargetState()
@@ -126,6 +128,12 @@ class Snapshot:
 def provider_of(target: str) -> str:
     """The name of the provider in `provider/model`."""
     return target.partition("/")[0]
+
+
+def of_provider(targets: Mapping[str, TargetState], provider: str) -> Mapping[str, TargetState]:
+    """Those of `targets` that are at `provider`."""
+    prefix = f"{provider}/"
+    return {name: state for name, state in targets.items() if name.startswith(prefix)}
 
 
 def evolve(snapshot: Snapshot, fact: Fact, roll: float = 0.5, options: BreakerOptions = DEFAULTS) -> Snapshot:
@@ -204,6 +212,7 @@ def _started(snapshot: Snapshot, fact: AttemptStarted, options: BreakerOptions) 
         _entered(provider.breaker, now, options),
         provider.cooled_until,
         provider.cool_downs,
+        provider.flaps,
     )
     return Snapshot(
         _with_target(snapshot, fact.target, target, now),
@@ -373,16 +382,14 @@ def _answered(
         _recorded(provider.breaker, verdict, fact, roll, options, ratio),
         cooled_until,
         cool_downs,
+        provider.flaps,
     )
 
 
 def _several_fail(targets: Mapping[str, TargetState], fact: AttemptEnded) -> bool:
     """Whether at least two targets of the provider fail: one alone is the target's own trouble."""
-    prefix = f"{provider_of(fact.target)}/"
-    failing = (
-        state.breaker.failing(fact.at) for target, state in targets.items() if target.startswith(prefix)
-    )
-    return sum(failing) >= 2
+    own = of_provider(targets, provider_of(fact.target))
+    return sum(state.breaker.failing(fact.at) for state in own.values()) >= 2
 
 
 def _quota(snapshot: Snapshot, fact: QuotaSeen) -> Snapshot:
@@ -415,6 +422,8 @@ def _probed(snapshot: Snapshot, fact: ProbeEnded) -> Snapshot:
         checked = _found_there(provider)
     else:
         checked = _found_well(provider, fact) if fact.problem is None else _found_ill(provider, fact)
+    if (checked.healthy is False) != (provider.healthy is False):
+        checked = attrs.evolve(checked, flaps=provider.flaps.changed(fact.at))
     return attrs.evolve(snapshot, providers={**snapshot.providers, fact.provider: checked})
 
 

@@ -178,6 +178,7 @@ class Record:
     """What became of one exchange; closed exactly once. `at` is epoch seconds, durations are seconds.
 
     `served` is `provider/model` of the attempt whose content the client got. `problem` is the kind the client was told.
+    `continued`: how often another went on with the answer where one broke off.
     """
 
     id: str
@@ -198,3 +199,4 @@ class Record:
     ttft_s: float | None
     duration_s: float
     strategy: str | None = None
+    continued: int = 0

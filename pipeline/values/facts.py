@@ -30,7 +30,7 @@ class AttemptStarted:
 
     `again`: an earlier attempt of the exchange was at the same provider. `turn`: when it is the target's turn again, where
     several take turns. `client_retry`: the client's own library asks once more. `hedge`: another attempt is still running;
-    `cost`: what its input is likely to cost then, in US dollars.
+    `cost`: what its input is likely to cost then, in US dollars. `continues`: it goes on where another one broke off.
     """
 
     number: int
@@ -42,6 +42,7 @@ class AttemptStarted:
     client_retry: bool = False
     hedge: bool = False
     cost: float | None = None
+    continues: bool = False
 
 
 @frozen

@@ -10,6 +10,7 @@ from adapters.admin import OLLAMA_VERSION, clean_path, control_plane
 from adapters.house import House
 from adapters.ledger import Ledger
 from adapters.lifecycle import Lifecycle
+from pipeline.gate import Gate
 from pipeline.names import permits
 from pipeline.values.facts import AttemptStarted, ModelsListed, ProbeEnded
 from pipeline.values.problems import Kind
@@ -70,6 +71,26 @@ async def ask(method, path, house=None, **given):
         pytest.param("GET", "/v1/models/a/gpt-4o", 200, "application/json", id="with a slash in its name"),
         pytest.param("GET", "/v1/models/nothing", 404, "application/json", id="none of them"),
         pytest.param("GET", "/health", 200, "application/json; charset=utf-8", id="health"),
+        pytest.param(
+            "GET", "/api/providers/B/stats", 200, "application/json; charset=utf-8", id="its numbers"
+        ),
+        pytest.param(
+            "GET",
+            "/api/providers/nobody/stats",
+            404,
+            "application/json; charset=utf-8",
+            id="nobody's numbers",
+        ),
+        pytest.param(
+            "GET", "/health/detailed", 200, "application/json; charset=utf-8", id="health in detail"
+        ),
+        pytest.param(
+            "GET", "/health/providers", 200, "application/json; charset=utf-8", id="providers' health"
+        ),
+        pytest.param("GET", "/health/providers/A", 200, "application/json; charset=utf-8", id="a provider's"),
+        pytest.param(
+            "GET", "/health/providers/nobody", 404, "application/json; charset=utf-8", id="nobody's"
+        ),
         pytest.param("GET", "/health/live", 200, "application/json; charset=utf-8", id="alive"),
         pytest.param("GET", "/health/ready", 200, "application/json; charset=utf-8", id="ready"),
         pytest.param("GET", "/api/nothing-here", 404, "text/plain; charset=utf-8", id="an unknown path"),
@@ -269,6 +290,57 @@ async def test_health_counts_and_fails_when_nobody_serves(autojump_clock):
             stand.board.tell(ProbeEnded(provider, 1.0, 0.1, Kind.CONNECT))
         answer = await ask("GET", "/health", house)
         assert (answer.status, answer.json["status"]) == (code, status)
+
+
+async def test_each_health_route_says_what_the_others_say(autojump_clock):
+    house, stand = make_house()
+    for _ in range(3):
+        stand.board.tell(ProbeEnded("b", 1.0, 0.1, Kind.CONNECT))
+    for provider, status in (("a", "healthy"), ("b", "unhealthy")):
+        answer = await ask("GET", f"/health/providers/{provider}", house)
+        assert answer.status == (503 if status == "unhealthy" else 200)
+        assert (answer.json["name"], answer.json["status"]) == (provider, status)
+        shown = (await ask("GET", f"/api/providers/{provider}", house)).json
+        assert {name: shown[name] for name in answer.json} == answer.json
+    together = await ask("GET", "/health/providers", house)
+    assert (together.status, together.json["status"]) == (200, "degraded")
+    assert {name: one["eligible"] for name, one in together.json["providers"].items()} == {
+        "a": True,
+        "b": False,
+    }
+    detailed = await ask("GET", "/health/detailed", house)
+    assert (detailed.status, detailed.json["providers"]) == (200, together.json["providers"])
+    assert detailed.json["status"] == (await ask("GET", "/health", house)).json["status"] == "degraded"
+    for _ in range(3):
+        stand.board.tell(ProbeEnded("a", 1.0, 0.1, Kind.CONNECT))
+    for path in ("/health", "/health/detailed", "/health/providers"):
+        assert (await ask("GET", path, house)).status == 503
+
+
+async def test_health_in_detail_tells_how_the_house_is(autojump_clock):
+    house, _ = make_house()
+    gate = Gate("the proxy", 7, 1)
+    house = evolve(house, queues=(gate,))
+    house.ledger.dropped = 3
+    house.lifecycle.begin_drain()
+    async with gate.hold():
+        with house.lifecycle.exchange():
+            got = (await ask("GET", "/health/detailed", house)).json
+    assert (got["version"], got["environment"], got["state"]) == ("1.2.3", "testing", "draining")
+    assert (got["running_requests"], got["queue"]) == (1, {"running": 1, "limit": 7, "waiting": 0})
+    assert got["ledger"] == {"writable": True, "waiting_records": 0, "lost_records": 3}
+    assert (got["retries"]["requests"], got["hedges"]["hedges"]) == (0, 0)
+
+
+async def test_the_numbers_of_a_provider_are_those_of_board_and_ledger(autojump_clock):
+    house, stand = make_house()
+    stand.board.tell(AttemptStarted(1, "a/gpt-4o", 0.0))
+    house.ledger.tallies["a"].succeeded = 4
+    got = (await ask("GET", "/api/providers/A/stats", house)).json
+    assert (got["name"], got["totals"]["succeeded"], got["in_flight"]) == ("a", 4, 1)
+    assert [one["target"] for one in got["targets"]] == ["a/gpt-4o"]
+    assert (await ask("GET", "/api/providers/b/stats", house)).json["targets"] == []
+    assert "b" not in house.ledger.tallies, "to look is not to count"
 
 
 async def test_a_draining_house_is_alive_but_not_ready():

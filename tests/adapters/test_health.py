@@ -2,6 +2,7 @@ import pytest
 from attrs import evolve
 
 from adapters import health
+from pipeline.gate import Gate
 from pipeline.state.board import ProviderState, Snapshot
 from pipeline.state.breaker import Breaker
 from pipeline.values.problems import Kind
@@ -11,40 +12,6 @@ P = Provider("p", "openai", "https://user:secret@host:8443/v1?key=secret")
 WELL = ProviderState(healthy=True)
 TRIPPED = Breaker(mode="open", open_until=110.0)
 NOW = 100.0
-
-
-@pytest.mark.parametrize(
-    ("state", "condition", "eligible"),
-    [
-        pytest.param(WELL, "healthy", True, id="well"),
-        pytest.param(ProviderState(), "unknown", True, id="never asked: it may be tried"),
-        pytest.param(ProviderState(healthy=False), "unhealthy", False, id="down"),
-        pytest.param(evolve(WELL, breaker=TRIPPED), "degraded", False, id="its breaker is open"),
-        pytest.param(
-            evolve(WELL, breaker=evolve(TRIPPED, open_until=99.0)), "degraded", True, id="a probe may go"
-        ),
-        pytest.param(evolve(WELL, cooled_until=101.0), "degraded", False, id="it wants to be left alone"),
-        pytest.param(evolve(WELL, cooled_until=99.0), "healthy", True, id="that time is over"),
-    ],
-)
-def test_how_a_provider_is(state, condition, eligible):
-    assert health.condition(state, NOW) == condition
-    assert health.eligible(state, NOW) is eligible
-
-
-@pytest.mark.parametrize(
-    ("conditions", "expected"),
-    [
-        pytest.param(["healthy", "healthy"], "healthy", id="all well"),
-        pytest.param(["healthy", "unknown"], "healthy", id="nothing bad is known"),
-        pytest.param(["healthy", "unhealthy"], "degraded", id="one is down"),
-        pytest.param(["degraded"], "degraded", id="one wavers"),
-        pytest.param(["unhealthy", "unhealthy"], "unhealthy", id="all are down"),
-        pytest.param([], "unhealthy", id="there are none"),
-    ],
-)
-def test_how_the_house_is(conditions, expected):
-    assert health.overall(conditions) == expected
 
 
 def test_the_numbers_of_health():
@@ -79,7 +46,7 @@ def test_why_a_house_is_not_ready(state, draining, writable, reasons):
 
 def test_a_provider_is_shown_without_secrets():
     state = evolve(WELL, checked_at=90.0, problem=Kind.AUTH, models=(), in_flight=2)
-    shown = health.provider_answer(P, Snapshot(providers={"p": state}), NOW)
+    shown = health.provider_answer(P, Snapshot(providers={"p": state}), NOW, Gate("p", 9, 1))
     assert "secret" not in str(shown)
     assert shown["base_url"] == "https://host:8443/v1"
     assert (shown["status"], shown["problem"], shown["in_flight"]) == ("healthy", "auth", 2)
@@ -88,3 +55,53 @@ def test_a_provider_is_shown_without_secrets():
         10.0,
         None,
     )
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        pytest.param(
+            WELL,
+            {"eligible": True, "share": 1.0, "barred_by": None, "barred_for_seconds": 0.0},
+            id="nothing speaks against it",
+        ),
+        pytest.param(
+            evolve(WELL, breaker=evolve(TRIPPED, trips=3)),
+            {
+                "eligible": False,
+                "share": 0.0,
+                "barred_by": "provider's breaker",
+                "barred_for_seconds": 10.0,
+                "breaker": "open",
+                "breaker_trips": 3,
+            },
+            id="its breaker is open",
+        ),
+        pytest.param(
+            evolve(WELL, cooled_until=160.0),
+            {"barred_by": "account resting", "barred_for_seconds": 60.0, "resting_seconds": 60.0},
+            id="its account rests",
+        ),
+        pytest.param(
+            evolve(WELL, breaker=Breaker(generation=3, since=85.0)),
+            {"eligible": True, "share": 0.5, "status": "degraded"},
+            id="its share grows back",
+        ),
+    ],
+)
+def test_a_provider_tells_whether_it_may_be_asked(state, expected):
+    shown = health.provider_answer(P, Snapshot(providers={"p": state}), NOW, Gate("p", 9, 1))
+    assert shown | expected == shown
+
+
+async def test_a_provider_tells_its_permits():
+    gate = Gate("p", 9, 1)
+    async with gate.hold():
+        shown = health.provider_answer(P, Snapshot(), NOW, gate)
+    assert shown["permits"] == {"held": 1, "limit": 9, "waiting": 0}
+
+
+async def test_all_queues_are_one():
+    gates = (Gate("a", 5, 1), Gate("b", 3, 1))
+    async with gates[0].hold(), gates[1].hold():
+        assert health.queue_answer(gates) == {"running": 2, "limit": 8, "waiting": 0}

@@ -222,4 +222,5 @@ def test_a_request_is_one_line_of_numbers_and_names(caplog):
         "ttft_ms": 250.0,
         "duration_ms": 2000.0,
         "attempts": "a/m overloaded, b/m ok",
+        "continued": 0,
     }

@@ -9,6 +9,7 @@ from adapters.probes import MOST_BYTES, ProbeOptions, due, pause_s, refresh, wat
 from adapters.providers.errors import classify
 from pipeline.ports import Reply
 from pipeline.state.board import ProviderState
+from pipeline.state.breaker import Breaker
 from pipeline.values.facts import AttemptEnded, AttemptStarted, ModelsListed, ProbeEnded
 from pipeline.values.http import ReplyHead
 from pipeline.values.problems import Kind, Problem
@@ -195,6 +196,11 @@ async def test_real_traffic_makes_the_check_needless(autojump_clock):
 )
 def test_when_a_provider_is_due(listed, served, expected):
     assert due(ProviderState(listed_at=listed, served_at=served), 100.0, OPTIONS) is expected
+
+
+def test_a_provider_that_is_closed_off_is_due_whatever_it_served():
+    tripped = Breaker(mode="open", open_until=110.0)
+    assert due(ProviderState(listed_at=90.0, served_at=95.0, breaker=tripped), 100.0, OPTIONS)
 
 
 @pytest.mark.parametrize(("roll", "expected"), [(0.0, 54.0), (0.5, 60.0), (1.0, 66.0)])

@@ -17,6 +17,7 @@ from pipeline.state.board import (
 )
 from pipeline.state.breaker import Breaker
 from pipeline.state.ewma import Ewma
+from pipeline.state.flaps import Flaps
 from pipeline.values.exchange import Exchange
 from pipeline.values.facts import (
     Admitted,
@@ -171,6 +172,7 @@ USED = Snapshot(
             breaker=Breaker(hard_in_a_row=1),
             cooled_until=51.0,
             cool_downs=3,
+            flaps=Flaps(1000.0, 60.0),
         )
     },
 )
@@ -363,6 +365,7 @@ def test_the_last_quota_is_kept():
 
 
 WELL, ILL = ProbeEnded("openai", 100.0, 0.1), ProbeEnded("openai", 100.0, 0.1, Kind.CONNECT)
+NO_RIGHTS = ProbeEnded("openai", 100.0, 0.1, Kind.AUTH, unanswered=True)
 
 
 @pytest.mark.parametrize(
@@ -389,6 +392,23 @@ WELL, ILL = ProbeEnded("openai", 100.0, 0.1), ProbeEnded("openai", 100.0, 0.1, K
 )
 def test_health(facts, healthy):
     assert after(*facts).provider("openai").healthy is healthy
+
+
+@pytest.mark.parametrize(
+    ("facts", "penalty"),
+    [
+        pytest.param([WELL], 0, id="to become known is no change"),
+        pytest.param([WELL, ILL, ILL], 0, id="nor is a failure that does not count yet"),
+        pytest.param([ILL] * 9, 1000, id="down"),
+        pytest.param([*[ILL] * 3, WELL, WELL, WELL], 2000, id="and up again"),
+        pytest.param([*[ILL] * 3, NO_RIGHTS], 2000, id="it can be reached again"),
+        pytest.param([*[ILL] * 3, WELL, WELL, *[ILL] * 3], 3000, id="and down again"),
+    ],
+)
+def test_each_change_of_health_is_remembered(facts, penalty):
+    flaps = after(*facts).provider("openai").flaps
+    assert flaps.read(100.0) == penalty
+    assert flaps.holds(100.0) is (penalty > 2000)
 
 
 def test_a_check_is_remembered():

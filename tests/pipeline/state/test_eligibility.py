@@ -6,6 +6,7 @@ from attrs import evolve
 from pipeline.state.board import ProviderState, Snapshot, TargetState
 from pipeline.state.breaker import Breaker
 from pipeline.state.eligibility import CHECKED_AGAIN_S, Barred, Eligible, eligibility
+from pipeline.state.flaps import Flaps
 from tests.kit import target
 
 NOW = 100.0
@@ -27,6 +28,12 @@ def found(state=None, provider=None):
         ),
         pytest.param(
             None, ProviderState(healthy=False), Barred("unhealthy", NOW + CHECKED_AGAIN_S), id="unhealthy"
+        ),
+        pytest.param(
+            None,
+            ProviderState(healthy=True, flaps=Flaps(3000.0, 90.0, 90.0, 210.0)),
+            Barred("flapping", 210.0),
+            id="up and down all the time",
         ),
         pytest.param(TargetState(breaker=OPEN), None, Barred("breaker", 120.0), id="open"),
         pytest.param(
