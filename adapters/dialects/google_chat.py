@@ -12,7 +12,6 @@ import orjson
 from attrs import evolve
 
 from adapters.dialects import google_replies
-from adapters.dialects.anthropic_tokens import estimate
 from adapters.dialects.fields import Fields
 from adapters.dialects.google_config import config_of
 from adapters.dialects.google_contents import FORMAT, Reader
@@ -64,16 +63,8 @@ def read_counted(http: HttpRequest) -> ChatRequest | Problem:
     return _request(fields, stream=False)
 
 
-def count(http: HttpRequest, exchange_id: str) -> Answer:
-    """The whole answer of `:countTokens`: an estimate, which is said in a header."""
-    request = read_counted(http)
-    if isinstance(request, Problem):
-        return refuse(request, None, exchange_id)
-    return counted(estimate(request), "estimate")
-
-
 def counted(tokens: int, how: str) -> Answer:
-    """The answer that tells a number of tokens. `how`: who says so."""
+    """The answer of `:countTokens`. `how`: who says so, the provider or an estimate; it is told in a header."""
     return Answer(ReplyHead(200, {**JSON, "x-token-count": how}), orjson.dumps({"totalTokens": tokens}))
 
 
