@@ -6,6 +6,7 @@
 PYTHON ?= python3
 ARGS   ?=
 VENV   := .venv
+LITE   := .venv-litellm
 BIN    := $(VENV)/bin
 UV     := uv==0.13.9
 
@@ -16,14 +17,14 @@ UV     := uv==0.13.9
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
-install: $(VENV)/.dev ## set up .venv with everything a developer needs
+install: $(VENV)/.dev $(LITE)/.dev ## set up .venv with everything a developer needs
 
 run: $(VENV)/.run ## start the gateway; settings come from the environment, .env and proxy.toml
 	@$(BIN)/python app.py $(ARGS)
 
 check: check-format lint types test ## the gate: format, lint, types, and all tests (with those of the docs)
 
-test: $(VENV)/.dev ## run the tests
+test: $(VENV)/.dev $(LITE)/.dev ## run the tests
 	@echo "Tests (pytest)"
 	@$(BIN)/python -m pytest $(ARGS)
 
@@ -43,7 +44,7 @@ lint: $(VENV)/.dev ## look for mistakes
 	@echo "Lint (ruff check, flake8-async)"
 	@$(BIN)/ruff check .
 	@$(BIN)/python -m flake8 --select ASYNC --extend-ignore $(UNASKED) --per-file-ignores "tests/*:ASYNC110,ASYNC113,ASYNC128" \
-		--extend-exclude $(VENV),build,tests/conformance/run_cases.py .
+		--extend-exclude $(VENV),$(LITE),build,tests/conformance/run_cases.py .
 
 types: $(VENV)/.dev ## check the types, strictly
 	@echo "Types (mypy --strict)"
@@ -68,10 +69,11 @@ lock:            ## write requirements.lock and requirements-dev.lock anew from 
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && $(call make_venv,"$$tmp") && \
 	$(call pip_install,"$$tmp",$(UV)) && \
 	$(COMPILE) -o requirements.lock && \
-	$(COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock && \
+	$(COMPILE) --extra litellm -c requirements.lock -o requirements-litellm.lock
 
 clean:           ## remove .venv, caches and build products
-	@rm -rf $(VENV) build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(LITE) build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call make_venv,DIR): a virtual environment, with pip inside where Python brings one (Debian's may not).
@@ -97,3 +99,10 @@ $(VENV)/.dev: requirements-dev.lock | $(BIN)/python
 	@echo "Setting up $(VENV) for development (once, about two minutes)"
 	@$(call pip_install,$(VENV),--require-hashes -r requirements-dev.lock)
 	@touch $(VENV)/.run $@
+
+# LiteLLM wants older SDKs of its vendors than those everything else is tested with.
+$(LITE)/.dev: requirements-litellm.lock | $(BIN)/python
+	@echo "Setting up $(LITE) for the tests with LiteLLM (once, about a minute)"
+	@$(call make_venv,$(LITE))
+	@$(call pip_install,$(LITE),--require-hashes -r requirements-litellm.lock)
+	@touch $@

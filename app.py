@@ -39,6 +39,7 @@ from adapters.http1.client import Http1Transport
 from adapters.http1.dialling import origin_of, proxy_of
 from adapters.ledger import Ledger
 from adapters.lifecycle import Lifecycle
+from adapters.listing import surely_served
 from adapters.logs import LogOptions, logging_to, to_descriptor
 from adapters.origins import ByOrigin
 from adapters.probes import ProbeOptions, watch_providers
@@ -222,14 +223,16 @@ def assembled(config: Config) -> Assembled:
         origins=origins_pattern(config.server.origins),
         draining=lambda: lifecycle.draining,
     )
+    ollamas = {provider.name: provider for provider in managed(config)}
     relay = Relay(
         env=env,
         tell=board.tell,
         lifecycle=lifecycle,
-        ollamas={provider.name: provider for provider in managed(config)},
+        ollamas=ollamas,
         context=ssl.create_default_context(),
         instance=instance,
         max_body_bytes=config.server.max_body_bytes,
+        elsewhere=lambda name: surely_served(name, house.catalogue(), elsewhere=ollamas),
     )
     application = guarded(data_plane(edge, relayed(relay, control_plane(house))), guard)
     return Assembled(config, env, board, ledger, lifecycle, silences, house, application, credentials)

@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from adapters import anthropic_listing, google_listing, health, listing, management, showing, stats, tokens
 from adapters.asgi import REQUEST_ID, App, Receive, Scope, Send, send_whole
-from adapters.dialects import anthropic_chat, anthropic_errors, google_chat
+from adapters.dialects import anthropic_chat, anthropic_errors, google_chat, google_errors
 from adapters.errors import error_body, is_anthropic, is_google, is_openai, json_type
 from adapters.explanations import read_as, refusal_words
 from adapters.house import House
@@ -247,8 +247,13 @@ async def google_method(house: House, name: str) -> Response:
     if not google_chat.COUNTED.fullmatch(request.path):
         return error_answer(404, WORDS[404])
     headers = {name.lower(): value for name, value in request.headers.items()}
-    asked = HttpRequest("POST", request.path, headers, data)
-    answer = google_chat.count(asked, str(request.scope.get(REQUEST_ID, "")))
+    asked = google_chat.read_counted(HttpRequest("POST", request.path, headers, data))
+    found = asked if isinstance(asked, Problem) else await tokens.counted(house, asked, headers)
+    if isinstance(found, Problem):
+        id = str(request.scope.get(REQUEST_ID, ""))
+        answer = google_errors.refuse(found, None if isinstance(asked, Problem) else asked, id)
+    else:
+        answer = google_chat.counted(found.tokens, found.by)
     return Response(answer.body, answer.head.status, dict(answer.head.headers))
 
 
@@ -394,6 +399,15 @@ def unmanaged(
     return handler
 
 
+async def pull(house: House) -> Response:
+    catalogue = house.catalogue()
+    body = await body_object("PullRequest")
+    answer = management.pull(body, lambda name: listing.surely_served(name, catalogue))
+    if isinstance(answer, management.Refusal):
+        return error_answer(answer.status, answer.text)
+    return Response(answer.body, content_type=answer.content_type)
+
+
 def blob(house: House, digest: str) -> Response:
     refusal = management.blob(digest, upload=request.method == "POST")
     return error_answer(refusal.status, refusal.text)
@@ -439,7 +453,7 @@ ROUTES: tuple[tuple[str, list[str], Handler], ...] = (
     ("/health/live", GET, live),
     ("/health/ready", GET, ready),
     ("/openapi.json", GET, openapi),
-    ("/api/pull", POST, unmanaged(management.pull, "PullRequest")),
+    ("/api/pull", POST, pull),
     ("/api/push", POST, unmanaged(management.push, "PushRequest")),
     ("/api/create", POST, unmanaged(management.create, "CreateRequest")),
     ("/api/copy", POST, unmanaged(management.copy, "CopyRequest")),

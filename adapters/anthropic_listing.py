@@ -14,7 +14,7 @@ USUAL, MOST = 20, 1000
 def page(found: tuple[Model, ...], query: Mapping[str, str]) -> dict[str, Any] | str:
     """The answer of `/v1/models`, or what is wrong with `limit`, `after_id` or `before_id`."""
     asked = query.get("limit", str(USUAL))
-    if not (asked.isascii() and asked.isdecimal() and 1 <= int(asked[:9]) <= MOST):
+    if not (asked.isascii() and asked.isdecimal() and len(asked) < 10 and 1 <= int(asked) <= MOST):
         return f"limit must be a number from 1 to {MOST}"
     limit, names = int(asked), [model.name for model in found]
     for cursor in ("after_id", "before_id"):

@@ -21,6 +21,8 @@ TOOL_KINDS = frozenset({"openai", "azure", "anthropic", "google"})
 CHAT_NAME = re.compile(r"(?:models/)?(?:chat)?(?:gpt-\d|o\d|claude|gemini)", re.IGNORECASE)
 # What runs on an own machine is another build of a model, and who asks for it there wants it there.
 AT_HOME = frozenset({"ollama"})
+# Where a model has tags, and one without is `latest`.
+TAGGED = frozenset({"ollama"})
 # Where an account's names are made by its owner, the vendor's are no more than a guess.
 NAMED_BY_OWNER = frozenset({"azure"})
 # How dear their models are as a rule, for those whose price nobody tells.
@@ -56,7 +58,7 @@ def knowledge(equivalence: bool = True, file: Path = FILE) -> Knowledge:
     """The catalogue as routing uses it. `equivalence`: whether a model is the same under its other names."""
     models = read_catalogue(file)
     shared = frozenset(models) - AT_HOME if equivalence else frozenset[str]()
-    return Knowledge(models, shared, shared - NAMED_BY_OWNER, CHEAPEST_FIRST)
+    return Knowledge(models, shared, shared - NAMED_BY_OWNER, TAGGED, CHEAPEST_FIRST)
 
 
 def takes_tools(kind: str, model: str) -> bool:

@@ -16,9 +16,11 @@ from adapters.dialects.google_errors import status_of
 from adapters.dialects.openai_errors import TYPES as OPENAI_TYPES
 
 # Where only Google's clients ask; and on a path of OpenAI's, what no tag of a model is.
+# The word at the end is looked at first: so each part of a path is read once, however many colons and words it has.
 GOOGLE = re.compile(
     r"(?:/upload)?/v1(?:beta|alpha)(?:/.*)?|/v1/tunedModels/.*"
-    r"|/v1/models/.*:(?:\w*(?:[gG]enerate|[eE]mbed)[A-Z]\w*|countTokens|predict\w*)"
+    r"|/v1/models/.*:(?=\w+\Z)(?:\w*(?:[gG]enerate|[eE]mbed)[A-Z]\w*|countTokens|predict\w*)",
+    re.DOTALL,
 )
 
 

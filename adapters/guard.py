@@ -74,6 +74,7 @@ DEFAULT_ORIGINS = (
 LOCAL_DOMAINS = (".localhost", ".local", ".internal")
 HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?)?(?::[0-9]{1,5})?")
 BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%00")
+LENGTH = re.compile(rb"[0-9]{1,18}")
 KEPT_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 JSON_MEDIA = re.compile(rb"application/(?:[\w.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 # The routes whose bodies are not JSON.
@@ -233,6 +234,8 @@ def _two_framings(asked: Asked, guard: Guard) -> EarlyAnswer | None:
     lengths, codings = asked.headers.get(b"content-length", ()), asked.headers.get(b"transfer-encoding", ())
     if len(lengths) + len(codings) > 1:
         return EarlyAnswer(400, "a request has one Content-Length or one Transfer-Encoding", close=True)
+    if lengths and not LENGTH.fullmatch(lengths[0]):
+        return EarlyAnswer(400, "Content-Length is a number of at most 18 digits", close=True)
     return None
 
 

@@ -6,7 +6,7 @@ beyond doubt. All functions are pure.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import reduce
 from hashlib import sha256
@@ -17,7 +17,7 @@ from attrs import field, frozen
 from adapters.catalogue import takes_tools
 from pipeline.known import NOTHING_KNOWN, Knowledge
 from pipeline.names import Lists, canonical
-from pipeline.serving import all_facts, completed, resolve_facts, who_serves
+from pipeline.serving import Served, all_facts, completed, resolve_facts, who_serves
 from pipeline.state.board import Snapshot
 from pipeline.values.targets import Capability, ModelFacts, ModelRule, Provider, Target
 
@@ -177,7 +177,30 @@ def _moment(text: str) -> datetime | None:
 
 def find(name: str, catalogue: Catalogue) -> Model | None:
     """The model that clients mean by `name`; None where nobody serves it, or nobody may."""
-    served = who_serves(
+    served = _served(name, catalogue)
+    return Model(name.strip(), served.targets) if served.targets else None
+
+
+def surely_served(name: str, catalogue: Catalogue, elsewhere: Collection[str] = ()) -> bool:
+    """Whether a model of this name is sure to be here already; `elsewhere`: at none of these providers.
+
+    A pattern is a guess. It will do for models that are known at all, and where models are kept on a disk, as long as it is
+    not known which.
+    """
+    served = _served(name, catalogue)
+    if any(target.provider.name in elsewhere for target in served.targets):
+        return False
+    return any(served.why != "pattern" or _is_known(target, catalogue) for target in served.targets)
+
+
+def _is_known(target: Target, catalogue: Catalogue) -> bool:
+    if target.provider.kind in catalogue.known.tagged:
+        return catalogue.lists.get(target.provider.name) is None
+    return target.facts != ModelFacts(target.model)
+
+
+def _served(name: str, catalogue: Catalogue) -> Served:
+    return who_serves(
         name,
         catalogue.providers,
         catalogue.lists,
@@ -186,7 +209,6 @@ def find(name: str, catalogue: Catalogue) -> Model | None:
         catalogue.allowed,
         catalogue.known,
     )
-    return Model(name.strip(), served.targets) if served.targets else None
 
 
 def details(model: Model, lengths: bool = False) -> dict[str, Any]:

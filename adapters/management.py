@@ -118,9 +118,33 @@ def place_asked(header: str, places: Collection[str]) -> str | Refusal:
     return found
 
 
-def pull(body: Body, serves: Serves) -> Refusal:
-    """The answer of `/api/pull`."""
-    return _not_here(named(body, "invalid model name"), "pulling models")
+@frozen
+class Pulled:
+    """The answer where the model is here already. `streams`: whether progress is wanted as it comes."""
+
+    streams: bool
+
+    @property
+    def content_type(self) -> str:
+        """Lines for a stream, else one object."""
+        return "application/x-ndjson" if self.streams else "application/json; charset=utf-8"
+
+    @property
+    def body(self) -> bytes:
+        """What Ollama says first and last."""
+        return (
+            b'{"status":"pulling manifest"}\n{"status":"success"}\n'
+            if self.streams
+            else b'{"status":"success"}'
+        )
+
+
+def pull(body: Body, serves: Serves) -> Refusal | Pulled:
+    """The answer of `/api/pull`. Programs pull what they do not find in the list under the very name they know."""
+    name = named(body, "invalid model name")
+    if isinstance(name, Refusal) or isinstance(body, Refusal):
+        return _not_here(name, "pulling models")
+    return Pulled(body.get("stream") is not False) if serves(name) else _not_here(name, "pulling models")
 
 
 def push(body: Body, serves: Serves) -> Refusal:

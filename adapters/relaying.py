@@ -16,10 +16,10 @@ from attrs import define, evolve, field, frozen
 
 from adapters import management, probes
 from adapters.asgi import LONG_BODY, ON_LEAVE, REQUEST_ID, App, RawHeaders, Receive, Scope, Send, send_whole
-from adapters.edge import forwarded, too_large
+from adapters.edge import BODY_TIMEOUT_S, TOO_SLOW, forwarded, too_large
 from adapters.errors import error_body, json_type
 from adapters.lifecycle import SHUTTING_DOWN, Lifecycle
-from adapters.management import Refusal
+from adapters.management import Pulled, Refusal
 from adapters.providers.http import USER_AGENT, address
 from adapters.transport import httpx_transport
 from pipeline.ports import Env, Reply
@@ -30,6 +30,7 @@ from pipeline.values.targets import Provider
 
 log = logging.getLogger("ollama_proxy.relaying")
 
+PULL = "/api/pull"
 BLOBS = "/api/blobs/"
 NDJSON = "application/x-ndjson"
 # The last line of a pull or a create that went well holds it.
@@ -42,10 +43,13 @@ LAST_WORDS_S = 2.0
 MOST_LINE_BYTES = 8 * 1024 * 1024
 MOST_WHOLE_BYTES = 16 * 1024 * 1024
 KEPT_HEADERS = ("content-type", "retry-after")
+# What an Ollama answers in; it names no type where it says nothing.
+TYPES = ("", "application/json", NDJSON, "text/plain")
 
 SILENT = Problem(Kind.FIRST_BYTE, "it has said nothing for too long")
 FAILED = Problem(Kind.INTERNAL, "the proxy failed; this is a fault of the proxy")
 REDIRECTED = Problem(Kind.REDIRECT, "it answered with a redirect, which is not followed")
+NO_OLLAMA = Problem(Kind.GARBLED, "what answers there is no Ollama")
 KEY_REFUSED = Problem(Kind.AUTH, "it does not let this proxy in; see the key in its configuration")
 TOO_LONG = Problem(Kind.GARBLED, "its answer is too long")
 
@@ -64,7 +68,7 @@ class Route:
 
 
 ROUTES: Mapping[tuple[str, str], Route] = {
-    ("POST", "/api/pull"): Route("PullRequest", long=True),
+    ("POST", PULL): Route("PullRequest", long=True),
     ("POST", "/api/push"): Route("PushRequest", long=True, changes=False),
     ("POST", "/api/create"): Route("CreateRequest", ("model", "name", "from"), long=True),
     ("POST", "/api/copy"): Route("CopyRequest", ("source", "destination")),
@@ -80,11 +84,17 @@ def route_of(method: str, path: str) -> Route | None:
     return ROUTES.get((method, path))
 
 
+def nothing(name: str) -> bool:
+    """Where no other models are known."""
+    return False
+
+
 @frozen
 class Relay:
     """What relaying needs of the house. `ollamas`: those whose models may be managed, the first asked first.
 
-    `instance`: our own mark in the hop header. `idle_s`: the longest silence of a server that is busy.
+    `instance`: our own mark in the hop header. `idle_s`: the longest silence of a server that is busy. `elsewhere(name)`:
+    whether a model of that name is here, and at none of them: there is nothing to pull, and it is not theirs to have.
     """
 
     env: Env
@@ -95,6 +105,7 @@ class Relay:
     instance: str
     max_body_bytes: int
     idle_s: float = IDLE_S
+    elsewhere: Callable[[str], bool] = nothing
 
 
 def relayed(relay: Relay, rest: App) -> App:
@@ -143,6 +154,8 @@ async def attend(relay: Relay, route: Route, client: "Client", body: "Body") -> 
         task = await task_of(relay, route, client, body)
         if isinstance(task, Problem | Refusal):
             await client.refuse(task)
+        elif isinstance(task, Pulled):
+            await client.answer(200, [("content-type", task.content_type)], task.body)
         else:
             await carry(relay, task, client)
     except Exception:
@@ -164,7 +177,9 @@ class Task:
     changes: bool
 
 
-async def task_of(relay: Relay, route: Route, client: "Client", body: "Body") -> Task | Problem | Refusal:
+async def task_of(
+    relay: Relay, route: Route, client: "Client", body: "Body"
+) -> Task | Pulled | Problem | Refusal:
     """What is to be done, or why it is not."""
     scope, headers = client.scope, client.headers
     method, path = scope["method"], scope["path"]
@@ -189,15 +204,30 @@ async def task_of(relay: Relay, route: Route, client: "Client", body: "Body") ->
             scope.get(LONG_BODY, nobody)()
         request = HttpRequest(method, quote(path, safe="/:"), ours)
         return _task(relay, route, place, request, body if uploads else None, relay.idle_s)
-    data = await body.whole(relay.max_body_bytes)
+    data = await sent(relay, client, body)
     if isinstance(data, Problem):
         return data
     found = management.directed(data, route.owner, route.names, relay.ollamas)
     if isinstance(found, Refusal):
         return found
+    if path == PULL and found.place is None and "x-provider" not in headers:
+        answer = management.pull(management.body_object(data, route.owner), relay.elsewhere)
+        if isinstance(answer, Pulled):
+            return answer
     request = HttpRequest(method, path, {**ours, "content-type": "application/json"}, found.body)
     limit_s = relay.idle_s if found.streams else math.inf
     return _task(relay, route, found.place or place, request, None, limit_s)
+
+
+async def sent(relay: Relay, client: "Client", body: "Body") -> bytes | Problem:
+    """The JSON of a request, or why it is not taken."""
+    declared = client.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > relay.max_body_bytes:
+        return too_large(relay.max_body_bytes)
+    # Our own server, which tells of leavers, has limits for bodies too.
+    with trio.move_on_after(math.inf if ON_LEAVE in client.scope else BODY_TIMEOUT_S):
+        return await body.whole(relay.max_body_bytes)
+    return TOO_SLOW
 
 
 def _task(
@@ -244,7 +274,8 @@ async def pass_on(
     if problem is not None or isinstance(reply, Problem):
         await client.refuse(problem or FAILED)
         return
-    kept = [(name, reply.head.headers[name]) for name in KEPT_HEADERS if name in reply.head.headers]
+    told = ((name, reply.head.headers.get(name, "")) for name in KEPT_HEADERS)
+    kept = [(name, value) for name, value in told if value and value.isascii()]
     if reply.head.headers.get("content-type", "").startswith(NDJSON):
         await client.begin(reply.head.status, kept)
         await pass_lines(relay, task, reply, client, heard)
@@ -293,19 +324,23 @@ def unfit(reply: Reply, provider: Provider) -> Problem | None:
     own = headers.get("content-type", "").startswith("application/json") and not provider.secret
     if status in (401, 403) and not own:
         return KEY_REFUSED
+    kind = headers.get("content-type", "")
+    # A page of something that stands before it is not for the client, who takes it for its answer.
+    if status >= 600 or not kind.isascii() or kind.partition(";")[0].strip().lower() not in TYPES:
+        return NO_OLLAMA
     return None
 
 
 async def whole(reply: Reply, method: str) -> bytes | Problem:
     """The body of an answer that comes in one piece."""
-    data = b""
+    data = bytearray()
     while method != "HEAD" and (part := await reply.read()):
         if isinstance(part, Problem):
             return part
         data += part
         if len(data) > MOST_WHOLE_BYTES:
             return TOO_LONG
-    return data
+    return bytes(data)
 
 
 async def refresh(relay: Relay, task: Task) -> None:

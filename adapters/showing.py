@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import trio
 
+from adapters.dialects.body import nests_too_deep
 from adapters.edge import forwarded
 from adapters.house import House
 from adapters.listing import Model, show_answer
@@ -67,7 +68,7 @@ async def _told(
     async with env.transports[provider.name].open(signed) as reply:
         if isinstance(reply, Problem):
             return None
-        data = b""
+        data = bytearray()
         while part := await reply.read():
             if isinstance(part, Problem) or len(data) > MOST_BYTES:
                 return None
@@ -79,9 +80,11 @@ async def _told(
 
 
 def _is_whole(answer: Any) -> bool:
-    """Whether it has what clients cannot do without."""
-    return isinstance(answer, dict) and all(
-        isinstance(answer.get(key), dict) for key in ("model_info", "details")
+    """Whether it has what clients cannot do without, and can be told on."""
+    return (
+        isinstance(answer, dict)
+        and all(isinstance(answer.get(key), dict) for key in ("model_info", "details"))
+        and not nests_too_deep(answer)
     )
 
 

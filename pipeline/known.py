@@ -21,12 +21,14 @@ class Knowledge:
 
     `shared`: the kinds among which a model counts as the same; a model of another kind stays where it is. `guessed`: those
     of them whose names are their vendor's own, so that an account may be asked by them while its list is not known.
+    `tagged`: those whose models have tags, so that `:latest` is a part of their names.
     `cheapest_first`: the kinds by how dear they usually are, for models without a known price.
     """
 
     models: Mapping[str, Mapping[str, ModelFacts]] = field(factory=dict)
     shared: frozenset[str] = frozenset()
     guessed: frozenset[str] = frozenset()
+    tagged: frozenset[str] = frozenset()
     cheapest_first: tuple[str, ...] = ()
     _alike: Mapping[str, Alike] = field(init=False, repr=False)
 

@@ -26,9 +26,18 @@ STATED = (
 )
 
 
+LATEST = ":latest"
+
+
 def canonical(name: str) -> str:
     """The spelling under which names are compared: without blanks around, case and the tag `latest`."""
-    return name.strip().lower().removesuffix(":latest")
+    return name.strip().lower().removesuffix(LATEST)
+
+
+def untagged(name: str) -> str:
+    """`name` as it was sent, without blanks around and the tag `latest`."""
+    sent = name.strip()
+    return sent[: -len(LATEST)] if sent.lower().endswith(LATEST) else sent
 
 
 def by_name(listed: tuple[ModelFacts, ...] | None) -> Mapping[str, ModelFacts]:

@@ -44,7 +44,7 @@ class Codec:
 
     `encode(request, target)`: the unsigned request, or a Problem where this vendor cannot be asked that.
     `sign(http, secret, epoch_s)`: the one reader of a secret.
-    `fresh(request)`: decoder state before the first byte of the reply to `request`.
+    `fresh(request)`: decoder state before the first byte of the reply to `request`, whose model is the target's own name.
     `decode(state, bytes)`: any split of the bytes gives the same events; a Batch may be empty. After `Finished` or
     `Failed` nothing more comes.
     `finish(state)`: what the end of the bytes means: nothing if the end was already told, else `Finished` or `Failed`.

@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 
 from pipeline.identity import Identity, identity, regional
 from pipeline.known import NOTHING_KNOWN, Knowledge, near
-from pipeline.names import Lists, by_name, canonical, everything, overlaid, rule_of
+from pipeline.names import Lists, by_name, canonical, everything, overlaid, rule_of, untagged
 from pipeline.values.messages import ChatRequest, EmbedRequest, Thinking
 from pipeline.values.targets import Capability, ModelFacts, ModelRule, Provider, Target
 
@@ -164,12 +164,16 @@ def _fitting(
 
 
 def _own_name(name: str, provider: Provider, listed: tuple[ModelFacts, ...] | None, known: Knowledge) -> str:
-    """What the provider itself calls the model `name`; the same where it knows that, or nothing tells better."""
+    """What the provider itself calls the model `name`; the same where it knows that, or nothing tells better.
+
+    Where models have no tags, `:latest` is the client's alone.
+    """
+    sent = name.strip() if provider.kind in known.tagged else untagged(name)
     if canonical(name) in (by_name(listed) if listed else known.models.get(provider.kind, {})):
-        return name.strip()
+        return sent
     if near(name, provider):
-        return name.strip()
-    return known.name_at(provider, identity(name), listed, exact=True) or name.strip()
+        return sent
+    return known.name_at(provider, identity(name), listed, exact=True) or sent
 
 
 def _equivalents(

@@ -154,7 +154,7 @@ class Attempt:
         streamed = self._request.stream
         if streamed:
             scope.deadline = self._limit(target.provider.timeout_s)
-        state = codec.fresh(self._request)
+        state = codec.fresh(self._request_there())
         held: list[Batch] = []
         slow = True
         while True:
@@ -188,6 +188,11 @@ class Attempt:
                 now = self.env.now()
                 slow = now - began > DEADLINE_STEP_S
                 self._wait_until(scope, min(now + self.options.idle_timeout, self._end_s()))
+
+    def _request_there(self) -> ChatRequest | EmbedRequest:
+        """The request with the target's own name of the model, which tells what its replies mean."""
+        request, own = self._request, self.candidate.target.model
+        return request if request.model == own else evolve(request, model=own)
 
     @staticmethod
     def _wait_until(scope: trio.CancelScope, deadline: float) -> None:

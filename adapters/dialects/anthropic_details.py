@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from adapters.dialects.body import nests_too_deep
+
 # Signatures of thinking and the like, in the form in which all vendors' are told.
 DETAILS = "reasoning_details"
 # The format of the details that this form can say itself.
@@ -31,7 +33,7 @@ def unpacked(data: str) -> Mapping[str, Any] | None:
         value = orjson.loads(base64.urlsafe_b64decode(data.removeprefix(MARK).encode()))
     except ValueError:
         return None
-    return value if isinstance(value, dict) else None
+    return value if isinstance(value, dict) and not nests_too_deep(value) else None
 
 
 def is_ours(block: Any) -> bool:

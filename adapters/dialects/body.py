@@ -85,6 +85,11 @@ def _may_repeat(body: bytes) -> bool:
     return b"\\u006" in body or b"\\u007" in body
 
 
+def nests_too_deep(value: Any) -> bool:
+    """Whether JSON that came inside a text nests deeper than a body may."""
+    return _fits(value) is None
+
+
 def _fits(value: Any) -> bool | None:
     """Whether all numbers can be sent on as they are; None where the value nests too deep."""
     fits = True

@@ -25,7 +25,6 @@ from pipeline.ports import Answer, Dialect
 from pipeline.values.http import HttpRequest, ReplyHead
 from pipeline.values.messages import ChatRequest, Request, Source
 from pipeline.values.problems import Problem
-from pipeline.values.sizes import input_tokens
 
 CONFIG, TOOLS, BESIDE = "google.config", "google.tools", "google.beside"
 STREAMED = "streamGenerateContent"
@@ -64,16 +63,8 @@ def read_counted(http: HttpRequest) -> ChatRequest | Problem:
     return _request(fields, stream=False)
 
 
-def count(http: HttpRequest, exchange_id: str) -> Answer:
-    """The whole answer of `:countTokens`: an estimate, which is said in a header."""
-    request = read_counted(http)
-    if isinstance(request, Problem):
-        return refuse(request, None, exchange_id)
-    return counted(input_tokens(request), "estimate")
-
-
 def counted(tokens: int, how: str) -> Answer:
-    """The answer that tells a number of tokens. `how`: who says so."""
+    """The answer of `:countTokens`. `how`: who says so, the provider or an estimate; it is told in a header."""
     return Answer(ReplyHead(200, {**JSON, "x-token-count": how}), orjson.dumps({"totalTokens": tokens}))
 
 

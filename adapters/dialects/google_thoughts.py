@@ -13,6 +13,8 @@ from typing import Any
 
 import orjson
 
+from adapters.dialects.body import nests_too_deep
+
 # Signatures of thinking and the like, in the form in which all vendors' are told.
 DETAILS = "reasoning_details"
 # The format of the details that this form can say itself.
@@ -34,7 +36,9 @@ def unpacked(signature: str) -> list[Mapping[str, Any]] | None:
         value = orjson.loads(data.removeprefix(MARK))
     except orjson.JSONDecodeError:
         return []
-    return [detail for detail in value if isinstance(detail, dict)] if isinstance(value, list) else []
+    if not isinstance(value, list) or nests_too_deep(value):
+        return []
+    return [detail for detail in value if isinstance(detail, dict)]
 
 
 def decoded(text: str) -> bytes | None:
@@ -48,16 +52,22 @@ def decoded(text: str) -> bytes | None:
 
 def as_given(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """The client's JSON without signatures that Google would refuse; the same where there is none."""
-    contents = body.get("contents")
-    if type(contents) is not list or not any(map(_has_ours, contents)):
+    turns = _listed(body.get("contents"))
+    if not any(map(_has_ours, turns)):
         return body
-    kept = [_without_ours(turn) if _has_ours(turn) else turn for turn in contents]
+    kept = [_without_ours(turn) if _has_ours(turn) else turn for turn in turns]
     return {**body, "contents": [turn for turn in kept if turn["parts"]]}
 
 
 def _has_ours(turn: Mapping[str, Any]) -> bool:
-    parts = turn.get("parts")
-    return type(parts) is list and any(_is_ours(part) for part in parts)
+    return any(map(_is_ours, _listed(turn.get("parts"))))
+
+
+def _listed(value: Any) -> list[Any]:
+    """A list, for which one of its members may stand."""
+    if type(value) is list:
+        return value
+    return [] if value is None else [value]
 
 
 def _is_ours(part: Mapping[str, Any]) -> bool:
@@ -67,7 +77,7 @@ def _is_ours(part: Mapping[str, Any]) -> bool:
 
 def _without_ours(turn: Mapping[str, Any]) -> Mapping[str, Any]:
     parts = []
-    for part in turn["parts"]:
+    for part in _listed(turn["parts"]):
         bare = {name: value for name, value in part.items() if name != "thoughtSignature"}
         if not _is_ours(part):
             parts.append(part)

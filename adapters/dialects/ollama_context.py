@@ -43,7 +43,8 @@ def written(turns: Iterable[Message]) -> list[int]:
 def read(context: Sequence[int]) -> tuple[Message, ...] | None:
     """The turns that `context` is; None if it was changed since it was written."""
     try:
-        return tuple(_turn(*turn) for turn in orjson.loads(_expanded(context)))
+        turns = orjson.loads(_expanded(context))
+        return tuple(_turn(*turn) for turn in turns) if len(turns) <= _MOST_TURNS else None
     except (ValueError, OverflowError, KeyError, TypeError, IndexError, zlib.error):
         return None
 
@@ -64,8 +65,8 @@ def _expanded(context: Sequence[int]) -> bytes:
     reader = zlib.decompressobj()
     # JSON writes a character with up to six bytes.
     found = reader.decompress(data, 6 * MOST_BYTES + _MOST_TURNS * _FRAMING)
-    if not reader.eof:
-        raise ValueError("it does not end")
+    if not reader.eof or reader.unused_data:
+        raise ValueError("it does not end, or goes on behind its end")
     return found
 
 

@@ -122,13 +122,14 @@ def _embeddings(state: Writing, events: tuple[Event, ...], elapsed_s: float) -> 
     value = {"model": state.sent, "embeddings": vectors}
     if not vectors:
         return value
-    measured: dict[str, Any] = {"total_duration": max(1, int(elapsed_s * NS))}
+    # Programs insist on both; that a model elsewhere took no time to load is said by the shortest there is.
+    measured: dict[str, Any] = {"total_duration": max(1, int(elapsed_s * NS)), "load_duration": 1}
     for event in events:
         match event:
             case UsageSeen(usage):
                 measured["prompt_eval_count"] = usage.input
             case Finished(extra=extra):
-                measured |= extra.get("ollama", {})
+                measured |= {name: item for name, item in extra.get("ollama", {}).items() if item}
     return value | {name: item for name, item in measured.items() if item and name not in value}
 
 

@@ -38,6 +38,8 @@ from pipeline.values.problems import Kind, Problem
 
 NDJSON = {"content-type": "application/x-ndjson"}
 NS = 1_000_000_000
+# No model says so many tokens a second: what seems to come faster was ready before, and came in one piece or two.
+FASTEST = 10_000
 UNREADABLE_CALL = Problem(Kind.GARBLED, "the model's tool call could not be read")
 
 # Calls as Ollama writes them; fragments, and texts, as lists that grow at their end without being copied.
@@ -257,6 +259,8 @@ def _metrics(state: Writing, elapsed_s: float) -> dict[str, Any]:
     """What was measured here. Of a reply that came in one piece only its whole time is known, as answering."""
     total = max(1, _ns(elapsed_s))
     before = 0 if state.first_s is None else min(total - 1, _ns(state.first_s)) or 1
+    if (total - before) * FASTEST < (state.usage.output or 1) * NS:
+        before = 0
     return {
         "total_duration": total,
         "prompt_eval_count": state.usage.input,

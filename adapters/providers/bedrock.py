@@ -14,6 +14,7 @@ from adapters.providers.bedrock_embeddings import FORMAT as INVOKE
 from adapters.providers.bedrock_embeddings import EmbeddingAnswer
 from adapters.providers.bedrock_errors import classify
 from adapters.providers.bedrock_ids import region_of
+from adapters.providers.bedrock_models import seal_of
 from adapters.providers.bedrock_reply import FORMAT, ConverseAnswer
 from adapters.providers.bedrock_request import NAMES, encode
 from adapters.providers.bedrock_signing import sign
@@ -47,7 +48,7 @@ def fresh(request: ChatRequest | EmbedRequest) -> State:
         if request.format is not None and request.format.schema is not None:
             answer = answer_tool(request)
     format = f"{FORMAT} translated" if names or answer else FORMAT
-    reply = ConverseAnswer(format, request.model, names, answer)
+    reply = ConverseAnswer(format, request.model, names, answer, seal_of(request.model))
     return Stream(reply, EventStreamReader()) if request.stream else Whole(reply)
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from attrs import evolve, frozen
 
-from adapters.providers import claude
+from adapters.providers import claude, thoughts
 from pipeline.values.targets import Capability
 
 
@@ -87,6 +87,14 @@ def line_of(model: str, capabilities: frozenset[Capability] | None = None) -> Li
             return line
     thinks = capabilities is not None and "thinking" in capabilities
     return _claude(claude.line(name), name) if thinks or "claude" in name else OTHER
+
+
+def seal_of(model: str) -> str:
+    """The format of what a model seals of its thinking. Behind a name that tells nothing may be a Claude."""
+    line = line_of(model)
+    if line.thinks == "nova":
+        return thoughts.NOVA
+    return thoughts.CLAUDE if line.thinks == "claude" or line is OTHER else thoughts.BEDROCK
 
 
 def _claude(kin: claude.Line, name: str) -> Line:

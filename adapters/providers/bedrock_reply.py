@@ -76,11 +76,12 @@ class ConverseAnswer(Answer):
     """One reply of /converse or /converse-stream.
 
     `names`: the client's name of each tool that was sent under another. `answer`: the name of the tool whose input is the
-    answer, None if there is none.
+    answer, None if there is none. `seal`: the format of what the model seals of its thinking.
     """
 
     names: Mapping[str, str] = field(factory=dict)
     answer: str | None = None
+    seal: str = CLAUDE
     _blocks: dict[int, _Block] = field(factory=dict, init=False)
     _calls: int = field(default=0, init=False)
     _spoken: bool = field(default=False, init=False)
@@ -241,12 +242,12 @@ class ConverseAnswer(Answer):
             words = "".join(block.thought)
             self._seal({"type": "reasoning.text", "text": words, "signature": block.signature}, events)
         if block.sealed:
-            data = "".join(map(unwrapped, block.sealed))
+            data = "".join(map(unwrapped, block.sealed) if self.seal == CLAUDE else block.sealed)
             self._seal({"type": "reasoning.encrypted", "data": data}, events)
 
     def _seal(self, known: dict[str, Any], events: list[Event]) -> None:
-        """Thinking that the model wants back as it is: only Claude here seals its own."""
-        events.append(detail({**known, "format": CLAUDE, "index": self._thoughts}))
+        """Thinking that the model wants back as it is."""
+        events.append(detail({**known, "format": self.seal, "index": self._thoughts}))
         self._thoughts += 1
 
     def _told(self, told: dict[str, Any], events: list[Event]) -> None:

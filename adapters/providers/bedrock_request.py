@@ -24,6 +24,7 @@ from adapters.providers.families import effort_of_budget
 from adapters.providers.http import post
 from adapters.providers.losses import Lost
 from adapters.providers.stopgaps import FAILED, failure
+from adapters.providers.thoughts import NOVA, given_back
 from adapters.providers.tool_names import Form
 from pipeline.ports import Encoded
 from pipeline.values.exchange import How
@@ -35,7 +36,10 @@ from pipeline.values.messages import (
     Message,
     Opaque,
     Part,
+    Reasoning,
+    Text,
     Thinking,
+    ToolCall,
 )
 from pipeline.values.problems import Kind, Problem
 from pipeline.values.targets import Target
@@ -142,7 +146,7 @@ def _own(request: ChatRequest) -> dict[str, Any]:
 def _claudes(request: ChatRequest, line: Line) -> ChatRequest:
     """The request as Claude's form can say it: what only Converse knows travels in it, what is said elsewhere does not."""
     messages = tuple(
-        evolve(turn, parts=tuple(map(_carried, turn.parts))) if _special(turn) else turn
+        evolve(turn, parts=_carried(turn.parts, line)) if _special(turn) else turn
         for turn in request.messages
     )
     extra = {name: fields for name, fields in request.extra.items() if not name.startswith(_SPOKEN)}
@@ -151,13 +155,36 @@ def _claudes(request: ChatRequest, line: Line) -> ChatRequest:
 
 
 def _special(turn: Message) -> bool:
-    return any(isinstance(part, Opaque) and part.format == FORMAT for part in turn.parts)
+    return any(
+        isinstance(part, Reasoning) or (isinstance(part, Opaque) and part.format == FORMAT)
+        for part in turn.parts
+    )
 
 
-def _carried(part: Part) -> Part:
-    if isinstance(part, Opaque) and part.format == FORMAT:
-        return Opaque(CLAUDES, {"type": OURS, "value": part.value})
-    return part
+def _carried(parts: tuple[Part, ...], line: Line) -> tuple[Part, ...]:
+    """The parts, with those that only Converse's own words can say in a form that Claude's lets pass."""
+    found: list[Part] = []
+    for place, part in enumerate(parts):
+        ours: list[Mapping[str, Any]] = []
+        if isinstance(part, Opaque) and part.format == FORMAT:
+            ours = [part.value]
+        elif isinstance(part, Reasoning) and line.thinks == "nova" and _goes_on(parts[place + 1 :]):
+            ours = [_thought(detail) for detail in given_back(part, NOVA)]
+        found += [Opaque(CLAUDES, {"type": OURS, "value": value}) for value in ours] or [part]
+    return tuple(found)
+
+
+def _goes_on(parts: Iterable[Part]) -> bool:
+    """Whether a turn says something more. Thoughts at its very end, of an answer that was cut, are not taken back."""
+    return any(isinstance(part, ToolCall) or (isinstance(part, Text) and part.text.strip()) for part in parts)
+
+
+def _thought(detail: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Thinking as Nova told it."""
+    if detail.get("type") == "reasoning.encrypted":
+        return {"reasoningContent": {"redactedContent": detail.get("data")}}
+    told = {name: detail[name] for name in ("text", "signature") if name in detail}
+    return {"reasoningContent": {"reasoningText": told}}
 
 
 def _unmark(messages: Iterable[Mapping[str, Any]], lost: Lost) -> None:

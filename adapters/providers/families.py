@@ -11,6 +11,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from adapters.providers.thoughts import BUDGETS
 from pipeline.values.exchange import How
 from pipeline.values.messages import Effort, Thinking
 from pipeline.values.targets import Capability
@@ -214,5 +215,8 @@ def effort(thinking: Thinking, line: Family) -> tuple[str | None, How | None]:
 
 
 def effort_of_budget(tokens: int) -> Effort:
-    """The step that spends about as many tokens as a budget allows."""
-    return "low" if tokens <= 4096 else "medium" if tokens <= 16384 else "high"
+    """The step that a budget pays for. What a step may spend is a budget of that very step."""
+    if tokens <= BUDGETS["minimal"]:
+        return "minimal"
+    dearer: tuple[Effort, ...] = ("max", "high", "medium")
+    return next((step for step in dearer if tokens >= BUDGETS[step]), "low")

@@ -28,7 +28,7 @@ class Family:
     it does not think. `off`: thinking can be switched off. `json_schema`: schemas go as JSON Schema, else as the subset
     of OpenAPI that older lines know. `signed`: a call of the current turn is refused without a signature. `steered`:
     takes penalties and logprobs. `fetches`: loads pictures of the web itself. `both`: tools and a form of the answer
-    in one request. `system`: takes system instructions. `calls`: takes tools.
+    in one request. `system`: takes system instructions. `calls`: takes tools. `files`: takes files and sound.
     """
 
     levels: Mapping[Effort, str] = field(factory=dict)
@@ -41,6 +41,7 @@ class Family:
     both: bool = False
     system: bool = True
     calls: bool = True
+    files: bool = True
 
 
 _HIGH: Mapping[Effort, str] = {"high": "high"}
@@ -58,7 +59,7 @@ _NEAR: Mapping[Effort, tuple[Effort, ...]] = {
 }
 
 GEMINI_2 = Family(json_schema=False, steered=True, fetches=False)
-GEMMA_3 = Family(json_schema=False, fetches=False, system=False, calls=False)
+GEMMA_3 = Family(json_schema=False, fetches=False, system=False, calls=False, files=False)
 PLAIN_2_5 = Family()
 PRO_2_5 = Family(budgets=(128, 32768))
 FLASH_2_5 = Family(budgets=(1, 24576), off=True)
@@ -87,6 +88,7 @@ def family(model: str, capabilities: frozenset[Capability] | None = None) -> Fam
             both=line.both,
             system=line.system,
             calls=line.calls,
+            files=line.files,
         )
     return line
 

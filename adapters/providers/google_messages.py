@@ -17,6 +17,7 @@ from attrs import define, field
 
 from adapters.providers import images, thoughts
 from adapters.providers.google_families import Family
+from adapters.providers.google_files import inline_data
 from adapters.providers.losses import Lost
 from adapters.providers.stopgaps import BEGINNING, NO_RESULT, retold
 from adapters.providers.tool_names import Form, Names, names_of
@@ -156,7 +157,7 @@ def _user_parts(parts: Iterable[Part], conversation: Conversation) -> list[dict[
             case ToolResult():
                 found.append(_response(part, conversation))
             case Opaque():
-                found += _own_part(part, conversation.lost)
+                found += _other_part(part, conversation)
             case _:
                 pass
     return found
@@ -180,7 +181,7 @@ def _model_parts(parts: tuple[Part, ...], found: Conversation) -> list[dict[str,
             case Image():
                 found.lost.add("messages.images")
             case Opaque():
-                said += _own_part(part, found.lost)
+                said += _other_part(part, found)
             case _:
                 pass
     loose = [detail["data"] for detail in details if _is_loose(detail)]
@@ -236,11 +237,14 @@ def _response(result: ToolResult, found: Conversation) -> dict[str, Any]:
     return {"functionResponse": {"id": result.call_id, "name": found.tools.sent(name), "response": response}}
 
 
-def _own_part(part: Opaque, lost: Lost) -> list[dict[str, Any]]:
+def _other_part(part: Opaque, found: Conversation) -> list[dict[str, Any]]:
+    """A part in Google's own form, or a file or spoken words in OpenAI's."""
     if part.format.startswith(_OWN):
         return [dict(part.value)]
-    lost.opaque(part)
-    return []
+    data = inline_data(part) if found.line.files else None
+    if data is None:
+        found.lost.opaque(part)
+    return [] if data is None else [{"inlineData": data}]
 
 
 def _picture(image: Image) -> dict[str, Any]:

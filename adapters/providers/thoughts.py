@@ -14,10 +14,13 @@ from pipeline.values.messages import Effort, Part, Reasoning, Thinking
 
 FORMAT = "reasoning_details"
 
-# The formats of details, by who understands them: Claude everywhere, Gemini everywhere, OpenAI's responses.
+# The formats of details, by who understands them: Claude everywhere, Gemini everywhere, OpenAI's responses, Nova on
+# Bedrock; and others there, of whom nobody knows that they want anything back.
 CLAUDE = "anthropic-claude-v1"
 GEMINI = "google-gemini-v1"
 RESPONSES = "openai-responses-v1"
+NOVA = "amazon-nova-v1"
+BEDROCK = "bedrock-converse-v1"
 
 # What a step of the common scale may spend, in tokens.
 BUDGETS: Mapping[Effort, int] = {

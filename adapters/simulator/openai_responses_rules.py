@@ -18,8 +18,11 @@ from adapters.simulator.openai_errors import (
 from adapters.simulator.openai_rules import EFFORTS, REASONING, Body
 from pipeline.values.targets import ModelFacts
 
+# Codex tells who it is in `client_metadata` on each call, and OpenAI takes it; its SDKs and pages do not name the field.
+# Source: https://github.com/openai/codex/blob/main/codex-rs/codex-api/src/common.rs (2026-11).
+UNPUBLISHED_FIELDS = frozenset({"client_metadata"})
 # fmt: off
-RESPONSE_FIELDS = frozenset({
+RESPONSE_FIELDS = UNPUBLISHED_FIELDS | frozenset({
     "access_programs", "background", "background_options", "context_management", "conversation", "image", "include",
     "input", "instructions", "max_output_tokens", "max_tool_calls", "metadata", "model", "moderation",
     "parallel_tool_calls", "previous_response_id", "prompt", "prompt_cache_key", "prompt_cache_options",
@@ -198,6 +201,7 @@ def _limit_faults(body: Body) -> Iterator[Refusal]:
     if limit is not None and limit < LEAST_OUTPUT:
         yield out_of_range("max_output_tokens", "integer", "below minimum", ">=", LEAST_OUTPUT, limit)
     for name, kind, words in (
+        ("client_metadata", dict, "object"),
         ("instructions", str, "string"),
         ("reasoning", dict, "object"),
         ("text", dict, "object"),

@@ -1,6 +1,7 @@
 """A plausible value for a JSON schema, always the same one for the same schema."""
 
 from collections.abc import Mapping
+from math import ceil, floor, inf, isfinite
 from typing import Any
 
 # What a person would write into a field of that name.
@@ -76,15 +77,30 @@ def _by_type(schema: Mapping[str, Any], name: str, root: Any, depth: int) -> Any
         case "array":
             count = max(1, _number(schema, "minItems", 1))
             return [sample(schema.get("items", {}), name, root, depth + 1)] * int(count)
-        case "integer":
-            return int(_number(schema, "minimum", 1))
-        case "number":
-            return _number(schema, "minimum", 1.5)
+        case "integer" | "number":
+            return _in_bounds(schema, kind == "integer")
         case "boolean":
             return True
         case "string":
             return _text(schema, name)
     return None
+
+
+def _in_bounds(schema: Mapping[str, Any], whole: bool) -> float:
+    """1 where the bounds allow it; else a whole number next to one of them, or one in the middle."""
+    least, most = _number(schema, "minimum", -inf), _number(schema, "maximum", inf)
+    above, below = _number(schema, "exclusiveMinimum", -inf), _number(schema, "exclusiveMaximum", inf)
+    low, high = max(least, above), min(most, below)
+    near = (number for bound in (low, high) if isfinite(bound) for number in _whole_beside(bound))
+    for number in (1, *near):
+        if least <= number <= most and above < number < below:
+            return number
+    # None of them fits: between the bounds there is no whole number, or nothing at all.
+    return 1 if whole or not (isfinite(low) and isfinite(high)) else (low + high) / 2
+
+
+def _whole_beside(bound: float) -> tuple[int, ...]:
+    return ceil(bound), floor(bound), floor(bound) + 1, ceil(bound) - 1
 
 
 def _number(schema: Mapping[str, Any], key: str, otherwise: float) -> float:

@@ -1,8 +1,9 @@
 import json
+import time
 
 import pytest
 
-from adapters.errors import error_body, json_type
+from adapters.errors import error_body, is_google, json_type
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,7 @@ from adapters.errors import error_body, json_type
                 "/upload/v1beta/files",
                 "/v1/models/a/b:7b:streamGenerateContent",
                 "/v1/models/m:countTokens",
+                "/v1beta/models/a\nb:generateContent",
             )
         ),
         pytest.param(
@@ -85,3 +87,17 @@ def test_an_error_has_the_form_of_its_routes(path, status, form):
 )
 def test_json_is_announced_as_its_family_does(path, expected):
     assert json_type(path) == expected
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("/v1/models/:" + "EmbedA" * 5000 + "!", id="a word of methods"),
+        pytest.param("/v1/models/" + ":EmbedA" * 4000 + "!", id="many methods"),
+        pytest.param("/v1/models/" + ":" * 30_000, id="colons"),
+    ],
+)
+def test_the_longest_path_is_read_at_once(path):
+    began = time.perf_counter()
+    assert not is_google(path)
+    assert time.perf_counter() - began < 0.2

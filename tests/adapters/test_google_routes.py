@@ -1,10 +1,14 @@
 """Google's routes of the control plane, and what is refused on its paths."""
 
 import json
+from contextlib import asynccontextmanager
 
 import pytest
+import trio
 from attrs import evolve
 
+from pipeline.ports import Reply, Transport
+from pipeline.values.http import HttpRequest, ReplyHead
 from tests.adapters.test_admin import ask, make_house
 
 JSON = "application/json; charset=UTF-8"
@@ -29,10 +33,60 @@ async def test_the_list_of_version_1_is_openais():
 
 @pytest.mark.parametrize("version", ["v1beta", "v1alpha", "v1"])
 async def test_counting(version):
-    body, headers = json.dumps(HI).encode(), {"content-type": "application/json"}
-    got = await ask("POST", f"/{version}/models/a/b:7b:countTokens", body=body, headers=headers)
+    got = await counted(f"/{version}/models/gpt-4o:latest:countTokens", HI)
     assert (got.status, got.json) == (200, {"totalTokens": 100})
     assert got.header("x-token-count") == "estimate"
+
+
+async def test_counting_asks_the_provider():
+    class Counting(Transport):
+        @asynccontextmanager
+        async def open(self, request):
+            parts = [b'{"n":42}', b""]
+
+            async def read():
+                await trio.lowlevel.checkpoint()
+                return parts.pop(0)
+
+            yield Reply(ReplyHead(200), read)
+
+        async def aclose(self):
+            pass
+
+    house, _ = make_house()
+    codec = evolve(
+        house.env.codecs["scripted"],
+        count=lambda request, target: HttpRequest("POST", f"http://{target.name}"),
+        counted=lambda body: json.loads(body)["n"],
+    )
+    transports = dict.fromkeys(house.env.providers, Counting())
+    house = evolve(house, env=evolve(house.env, codecs={"scripted": codec}, transports=transports))
+    for body in (HI, {"generateContentRequest": {"model": "models/gpt-4o", **HI}}):
+        got = await counted("/v1beta/models/gpt-4o:countTokens", body, house)
+        assert (got.status, got.json, got.header("x-token-count")) == (200, {"totalTokens": 42}, "provider")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "word"),
+    [
+        pytest.param("/v1beta/models/nothing:countTokens", HI, 404, "NOT_FOUND", id="a model nobody has"),
+        pytest.param(
+            "/v1beta/models/gpt-4o:countTokens",
+            {"contents": 5},
+            400,
+            "INVALID_ARGUMENT",
+            id="no conversation",
+        ),
+    ],
+)
+async def test_what_is_not_counted(path, body, status, word):
+    got = await counted(path, body)
+    assert (got.status, got.json["error"]["status"]) == (status, word)
+
+
+async def counted(path, body, house=None):
+    headers = {"content-type": "application/json"}
+    return await ask("POST", path, house, body=json.dumps(body).encode(), headers=headers)
 
 
 @pytest.mark.parametrize(

@@ -282,6 +282,9 @@ async def test_pages_may_post_json_only(method, path, headers, status):
             id="two framings",
         ),
         pytest.param(
+            {"headers": [*HOST, (b"content-length", b"3".zfill(5000))]}, 400, id="a length of 5000 digits"
+        ),
+        pytest.param(
             {"headers": [*HOST, (b"content-length", b"3"), (b"content-length", b"3")]}, 400, id="two lengths"
         ),
         pytest.param({"headers": [*HOST, (HOP.encode(), b"me")]}, 508, id="our own request came back"),

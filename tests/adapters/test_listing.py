@@ -26,6 +26,7 @@ LLAMA = ModelFacts(
     digest="sha256:" + "ab" * 32,
     modified_at="2026-08-22T20:38:42.810532964+02:00",
 )
+HOME = frozenset({"ollama"})
 TIMESTAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
 
 
@@ -118,6 +119,32 @@ def test_a_name_finds_its_model(asked, target):
     assert (found and found.targets[0].name.lower().removesuffix(":latest")) == (
         target and target.lower().removesuffix(":latest")
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "lists", "here"),
+    [
+        pytest.param("gpt-4o", {"openai": (GPT,)}, True, id="listed"),
+        pytest.param(" GPT-4O:latest", {"openai": (GPT,)}, True, id="in any spelling"),
+        pytest.param("openai/gpt-4o", {"openai": (GPT,)}, True, id="by its provider"),
+        pytest.param("gpt-5", {"openai": (GPT,)}, True, id="not listed, but known"),
+        pytest.param("gpt-4o", {"openai": None}, True, id="no list, but known"),
+        pytest.param("gpt-99", {"openai": (GPT,)}, False, id="of a family, and nothing else is known"),
+        pytest.param("nothing", {"openai": (GPT,)}, False, id="nobody's"),
+        pytest.param("llama3:8b", {"ollama": (LLAMA,)}, True, id="at home"),
+        pytest.param("llama4", {"ollama": (LLAMA,)}, False, id="not at home, as far as is known"),
+        pytest.param("llama4", {"ollama": None}, True, id="what is at home is not known"),
+        pytest.param("fast", {"openai": (GPT,)}, True, id="an alias"),
+    ],
+)
+def test_whether_a_model_is_here(name, lists, here):
+    known = Knowledge(
+        {"openai": {"gpt-5": ModelFacts("gpt-5", context_length=9), "gpt-4o": GPT}}, tagged=HOME
+    )
+    rules = {"fast": ModelRule(targets=("openai/gpt-4o",))}
+    house = catalogue(lists, rules, {"openai": ("gpt-*",), "ollama": ("llama*",)}, known=known)
+    assert listing.surely_served(name, house) is here
+    assert listing.surely_served(name, house, elsewhere=("ollama",)) is (here and "ollama" not in lists)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import management
-from adapters.management import Directed, Refusal, body_object, directed, place_asked, qualified
+from adapters.management import Directed, Pulled, Refusal, body_object, directed, place_asked, qualified
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -75,6 +75,27 @@ def test_what_is_said_in_place_of_management(answer, body, status, text):
     refusal = answer(body_object(body, "PullRequest"), serves)
     assert refusal.status == status
     assert text in refusal.text
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        pytest.param(
+            b'{"model":"here"}', [{"status": "pulling manifest"}, {"status": "success"}], id="lines"
+        ),
+        pytest.param(
+            b'{"name":"here","stream":true}',
+            [{"status": "pulling manifest"}, {"status": "success"}],
+            id="asked for",
+        ),
+        pytest.param(b'{"model":"here","stream":false}', [{"status": "success"}], id="whole"),
+    ],
+)
+def test_what_is_here_is_pulled_already(body, answer):
+    pulled = management.pull(body_object(body, "PullRequest"), serves)
+    assert isinstance(pulled, Pulled)
+    assert [json.loads(line) for line in pulled.body.splitlines()] == answer
+    assert pulled.content_type.startswith("application/x-ndjson" if len(answer) > 1 else "application/json")
 
 
 def test_a_refusal_says_what_to_do():

@@ -26,9 +26,20 @@ def test_objects(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ['{"id":12345678901234567890123}', '{"id":\n12345678901234567890123}', '{"a":1.10}']
+    "text",
+    [
+        '{"id":12345678901234567890123}',
+        '{"id":\n12345678901234567890123}',
+        '{"a":1.10}',
+        '{\r\n  "a": "b\\n",\r\t"c": [\n 1,\n 2]\n}',
+    ],
 )
 def test_no_digit_is_lost_and_all_is_one_line(text):
     written = orjson.dumps({"x": object_of(text)}).decode()
     assert "\n" not in written
     assert json.loads(written)["x"] == json.loads(text)
+
+
+def test_however_deep_it_nests():
+    text = '{"a":\n' + "[" * 1000 + "]" * 1000 + "}"
+    assert orjson.dumps(object_of(text)).decode() == text.replace("\n", "")

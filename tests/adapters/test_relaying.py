@@ -8,6 +8,7 @@ import trio
 from attrs import evolve
 
 from adapters.asgi import ON_LEAVE, REQUEST_ID
+from adapters.edge import BODY_TIMEOUT_S
 from adapters.lifecycle import Lifecycle, State
 from adapters.providers import CODECS
 from adapters.relaying import Relay, relayed, route_of
@@ -92,6 +93,28 @@ class Place:
 
     async def pull(self, **given) -> Got:
         return await self.ask("POST", "/api/pull", body=b'{"model":"new"}', **given)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "passes"),
+    [
+        pytest.param(b'{"model":"new"}', {}, False, id="another has it"),
+        pytest.param(b'{"model":"ollama/new"}', {}, True, id="unless the Ollama is named"),
+        pytest.param(b'{"model":"new"}', {"x-provider": "ollama"}, True, id="or asked for"),
+        pytest.param(b'{"model":"other"}', {}, True, id="nobody has it"),
+        pytest.param(b'{"model":5}', {}, True, id="a fault is the server's to name"),
+    ],
+)
+async def test_what_another_provider_has_is_not_pulled(body, headers, passes):
+    server = Server(sized(b"200 OK", b'{"status":"success"}', b"Content-Type: application/json"))
+    async with upstream(server) as there:
+        place = Place(there.port)
+        place.relay = evolve(place.relay, elsewhere=lambda name: name == "new")
+        got = await place.ask("POST", "/api/pull", body=body, headers=headers)
+    assert got.status == 200
+    assert b'"success"' in got.body
+    assert bool(server.asked) is passes
+    assert (b"pulling manifest" in got.body) is not passes
 
 
 async def rest(scope, receive, send):
@@ -184,6 +207,41 @@ async def test_what_the_server_is_asked():
     assert "cookie" not in headers
 
 
+async def test_a_moment_that_is_none_is_not_passed_on():
+    raw = sized(
+        b"429 Slow", b'{"error":"slow"}', b"Content-Type: application/json", b"Retry-After: \xe6\x97\xa5"
+    )
+    async with upstream(Server(raw)) as here:
+        got = await Place(here.port).pull()
+    assert (got.status, got.json) == (429, {"error": "slow"})
+    assert got.header("retry-after") is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "after_s"),
+    [
+        pytest.param([(b"content-length", b"1001")], 413, 0, id="announced as too large"),
+        pytest.param([(b"content-length", b"1000")], 408, BODY_TIMEOUT_S, id="never sent"),
+    ],
+)
+async def test_a_body_that_is_not_waited_for(headers, status, after_s, autojump_clock):
+    sent, began = [], trio.current_time()
+
+    async def send(message):
+        sent.append(message)
+
+    scope = scope_of("POST", "/api/pull", [*HOST, *headers])
+    with trio.fail_after(BODY_TIMEOUT_S + 1):
+        await relayed(Place(1).relay, rest)(scope, trio.sleep_forever, send)
+    assert (sent[0]["status"], trio.current_time() - began) == (status, after_s)
+
+
+async def test_an_answer_without_a_body_has_no_type():
+    async with upstream(Server(sized(b"200 OK", b""))) as here:
+        got = await Place(here.port).ask("DELETE", "/api/delete", body=b'{"model":"x"}')
+    assert (got.status, got.body) == (200, b"")
+
+
 @pytest.mark.parametrize(
     ("raw", "key", "status", "error"),
     [
@@ -214,6 +272,21 @@ async def test_what_the_server_is_asked():
             401,
             "unauthorized",
             id="the server wants an account of its own",
+        ),
+        *(
+            pytest.param(
+                sized(status, b"<html>", b"Content-Type: " + kind),
+                "",
+                502,
+                "Ollama at ollama: what answers there is no Ollama",
+                id=f"{status.decode()} as {kind.decode('latin-1')}",
+            )
+            for status, kind in (
+                (b"200 OK", b"text/html; charset=utf-8"),
+                (b"504 Gateway Timeout", b"text/html"),
+                (b"200 OK", b"application/json; \xe6\x97\xa5"),
+                (b"999 Strange", b"application/json"),
+            )
         ),
         pytest.param(
             sized(b"200 OK", b"x", b"Content-Encoding: gzip"),

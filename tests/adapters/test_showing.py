@@ -168,6 +168,9 @@ TOLD = {
 }
 
 
+DEEP = b'{"details":{},"model_info":{"a":' + b"[" * 300 + b"]" * 300 + b"}}"
+
+
 async def test_what_the_server_says_is_what_is_shown():
     ollama = Scripted(body=json.dumps(TOLD).encode())
     assert (await show("ollama/LLAMA3.2", house(ollama), verbose=True)).json == TOLD
@@ -204,6 +207,7 @@ async def test_what_the_operator_states_lies_over_it():
         pytest.param(Scripted(status=500, body=b'{"error":"x"}'), id="a fault"),
         pytest.param(Scripted(status=508, body=b'{"error":"x"}'), id="a circle"),
         pytest.param(Scripted(body=b"<html>"), id="no JSON"),
+        pytest.param(Scripted(body=DEEP), id="deeper than can be told"),
         pytest.param(Scripted(body=b'{"details":{}}'), id="without what clients need"),
         pytest.param(Scripted(body=json.dumps(TOLD).encode(), delay_s=PATIENCE_S + 1), id="too late"),
     ],

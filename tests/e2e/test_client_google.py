@@ -228,8 +228,12 @@ def test_embeddings(client, proxy, texts):
     assert len(set(lengths)) == 1
 
 
-def test_counting(client):
-    assert client.models.count_tokens(model="chat", contents="x" * 400).total_tokens == 100
+def test_counting(client, proxy):
+    counted = client.models.count_tokens(model="chat", contents="x y " * 100).total_tokens
+    if proxy[0] in ("google", "anthropic"):
+        assert 200 <= counted <= 250, "counted by the provider, which counts words here"
+    else:
+        assert counted == 100, "an estimate"
 
 
 def test_the_models(client):

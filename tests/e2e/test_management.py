@@ -369,6 +369,13 @@ class TestTwoServers:
             {"error": "X-Provider names no Ollama of this proxy; it has: near, far"},
         )
 
+    def test_what_another_provider_serves_is_not_pulled(self, pair, own, slow):
+        before = [seen(each, "/ollama/api/pull") for each in (own, slow)]
+        status, headers, body = ask(pair, "POST", "/api/pull", b'{"model":"gpt-4o"}')
+        assert (status, headers["content-type"]) == (200, "application/x-ndjson")
+        assert [json.loads(line)["status"] for line in body.splitlines()] == ["pulling manifest", "success"]
+        assert [seen(each, "/ollama/api/pull") for each in (own, slow)] == before
+
     def test_models_of_two_servers_do_not_meet(self, pair):
         status, _, body = ask(pair, "POST", "/api/copy", b'{"source":"near/a","destination":"far/b"}')
         assert (status, json.loads(body)) == (
@@ -397,3 +404,14 @@ class TestRefused:
         assert got == status
         if status == 501:
             assert "OLLAMA_ALLOW_MANAGEMENT" in json.loads(answer)["error"]
+
+    def test_what_is_served_is_there(self, refusing):
+        with ollama.Client(refusing.url) as client:
+            assert [line.status for line in client.pull("chat", stream=True)] == [
+                "pulling manifest",
+                "success",
+            ]
+            assert client.pull("Chat:latest").status == "success"
+            with pytest.raises(ollama.ResponseError) as refused:
+                client.pull("no-such-model")
+        assert refused.value.status_code == 501

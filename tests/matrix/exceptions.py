@@ -53,7 +53,6 @@ SEALING = (
 )
 PROTOCOLS = (*CHATS, "openai.responses", "anthropic.messages", "google.generate")
 UNSEALED: Mapping[tuple[str, str], str] = {
-    **dict.fromkeys(product(PROTOCOLS, ("nova",)), "Nova tells no thinking that it could be given back"),
     **dict.fromkeys(
         product(("ollama.chat",), SEALING),
         "Ollama's form has no field that its clients would give back",

@@ -74,6 +74,24 @@ def test_who_serves_a_name(name, expected, why):
     assert served.why == why
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("gpt-9:latest", "openai/gpt-9", id="a family of models without tags"),
+        pytest.param(" GPT-9:Latest", "openai/GPT-9", id="however it is spelt"),
+        pytest.param("gpt-9:free", "openai/gpt-9:free", id="another tag is part of the name"),
+        pytest.param("openai/gpt-9:latest", "openai/gpt-9", id="named by its provider"),
+        pytest.param("llama9:latest", "local/llama9:latest", id="of models with tags"),
+        pytest.param("gpt-oss:latest", "local/gpt-oss:latest", id="the same, of another vendor"),
+    ],
+)
+def test_without_a_list_the_tag_is_told_only_where_models_have_tags(name, expected):
+    known = Knowledge(tagged=frozenset({"ollama"}))
+    patterns = {**PATTERNS, "openai": ("gpt-[0-9]*",)}
+    (target,) = who_serves(name, PROVIDERS, {}, {}, patterns, known=known).targets
+    assert target.name == expected
+
+
 def test_facts_of_the_configuration_lie_over_those_of_the_list():
     (target,) = who_serves("gpt-4o", PROVIDERS, LISTS, RULES, PATTERNS).targets
     assert target.facts.context_length == 128000

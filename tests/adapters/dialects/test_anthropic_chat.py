@@ -288,7 +288,11 @@ def test_details_of_another_vendor_belong_to_the_thinking_before_them():
     assert turn.parts == (Reasoning("Hm", {"reasoning_details": details}),)
 
 
-@pytest.mark.parametrize("data", ["carried:", "carried:!!!!", "carried:W10=", "EvgF"])
+# Nobody could be told what nests so deep.
+DEEP = "carried:" + base64.urlsafe_b64encode(b'{"a":' + b"[" * 300 + b"]" * 300 + b"}").decode()
+
+
+@pytest.mark.parametrize("data", ["carried:", "carried:!!!!", "carried:W10=", "EvgF", DEEP])
 def test_what_is_not_carried_is_none_of_ours(data):
     assert unpacked(data) is None
 

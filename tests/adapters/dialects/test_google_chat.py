@@ -12,6 +12,7 @@ from adapters.dialects.google_thoughts import packed, unpacked
 from adapters.providers import CODECS
 from adapters.simulator.google_rules import camel
 from pipeline.values.messages import (
+    ChatRequest,
     Format,
     Image,
     Message,
@@ -522,7 +523,20 @@ def test_what_was_carried_for_others_does_not_go_to_google():
         assert part == ({**call, "thoughtSignature": mark} if mark else call)
 
 
-@pytest.mark.parametrize("garbage", ["", "c2ln", "not base64!", base64.b64encode(b"carried:{").decode()])
+@pytest.mark.parametrize("several", [list, lambda turns: turns[0]])
+def test_neither_does_it_where_one_stands_for_a_list(several):
+    part = {"text": "Hi", "thoughtSignature": packed([CLAUDES])}
+    request = read({"contents": several([{"role": "user", "parts": part}])})
+    assert request.source.body["contents"] == [{"role": "user", "parts": [{"text": "Hi"}]}]
+
+
+# No details that were told so nest so deep, and nobody could be told them.
+DEEP = base64.b64encode(b'carried:[{"a":' + b"[" * 300 + b"]" * 300 + b"}]").decode()
+
+
+@pytest.mark.parametrize(
+    "garbage", ["", "c2ln", "not base64!", base64.b64encode(b"carried:{").decode(), DEEP]
+)
 def test_signatures_of_others_carry_nothing(garbage):
     assert not unpacked(garbage)
 
@@ -538,21 +552,30 @@ def test_a_packed_detail_survives_the_other_alphabet():
 
 
 @pytest.mark.parametrize(
-    ("body", "tokens"),
+    "body",
     [
-        pytest.param({"contents": [{"parts": [{"text": "x" * 400}]}]}, 100, id="a conversation"),
-        pytest.param({"generateContentRequest": {"model": "models/m", "contents": [{"parts": [{"text": "x" * 400}]}]}}, 100, id="a whole request"),
+        pytest.param({"contents": [{"parts": [{"text": "x"}]}]}, id="a conversation"),
+        pytest.param(
+            {"generateContentRequest": {"model": "models/m", "contents": [{"parts": [{"text": "x"}]}]}},
+            id="a whole request",
+        ),
     ],
-)  # fmt: skip
-def test_counting(body, tokens):
-    answer = google_chat.count(post("/v1beta/models/m:countTokens", body), ID)
-    assert json.loads(answer.body) == {"totalTokens": tokens}
-    assert answer.head.headers["x-token-count"] == "estimate"
+)
+def test_counting(body):
+    asked = google_chat.read_counted(post("/v1beta/models/m:countTokens", body))
+    assert isinstance(asked, ChatRequest)
+    assert (asked.model, asked.messages, asked.stream) == ("m", (Message(Role.USER, (Text("x"),)),), False)
+
+
+@pytest.mark.parametrize("by", ["provider", "estimate"])
+def test_a_count_says_whose_it_is(by):
+    answer = google_chat.counted(100, by)
+    assert json.loads(answer.body) == {"totalTokens": 100}
+    assert answer.head.headers["x-token-count"] == by
 
 
 def test_counting_of_nothing_is_refused():
-    answer = google_chat.count(post("/v1beta/models/m:countTokens", {}), ID)
-    assert answer.head.status == 400
+    assert isinstance(google_chat.read_counted(post("/v1beta/models/m:countTokens", {})), Problem)
 
 
 RECORDED = [json.loads(path.read_text()) for path in sorted(ROOT.glob("gemini.*enerateContent*.json"))]
@@ -663,4 +686,5 @@ def test_whatever_is_sent_is_read_or_refused(method, body):
             CODECS["google"].encode(value, target)
             CODECS["google"].encode(value.rewritten(), target)
             CODECS["openai"].encode(value, target)
-        assert google_chat.count(post("/v1beta/models/m:countTokens", sent), ID).head.status in (200, 400)
+        counted = google_chat.read_counted(post("/v1beta/models/m:countTokens", sent))
+        assert isinstance(counted, ChatRequest | Problem)

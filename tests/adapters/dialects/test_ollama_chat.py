@@ -546,6 +546,23 @@ def test_logprobs(fields, expected):
     assert collected(PATH, {**ASK, **fields, "stream": False}, batch)[1].get("logprobs") == expected
 
 
+@pytest.mark.parametrize(
+    ("batches", "every_s", "output"),
+    [
+        pytest.param([(*WORDS, *END)], 2.0, 3, id="all in one read"),
+        pytest.param(
+            [WORDS, (UsageSeen(Usage(11, 3000)), Finished("stop"))], 1e-5, 3000, id="in two at once"
+        ),
+        pytest.param([(START, Finished("stop"))], 2.0, None, id="nothing at all"),
+    ],
+)
+def test_what_came_at_once_took_all_the_time_there_was(batches, every_s, output):
+    last = lines(written(PATH, ASK, batches, every_s))[-1]
+    assert last["eval_duration"] == last["total_duration"]
+    assert last.get("eval_count") == output
+    assert "prompt_eval_duration" not in last
+
+
 def test_a_whole_reply():
     batch = (START, ThinkingDelta("hm"), *WORDS[1:], ToolCallDelta(0, "a", "f", '{"b":1}'), *END)
     status, value = collected(PATH, {**ASK, "stream": False}, batch)

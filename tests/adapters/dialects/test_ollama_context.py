@@ -95,6 +95,8 @@ def packed(data):
     "data",
     [
         pytest.param(zlib.compress(b"[" + b" " * 100_000_000 + b"]"), id="a bomb"),
+        pytest.param(zlib.compress(b"[" + b'["user",""],' * 5000 + b'["user",""]]'), id="a bomb of turns"),
+        pytest.param(zlib.compress(b'[["user","x"]]') + b"more", id="more behind the compressed"),
         pytest.param(zlib.compress(b'[["root","x"]]'), id="a role that is none"),
         pytest.param(zlib.compress(b'[["user",5]]'), id="a text that is none"),
         pytest.param(zlib.compress(b'{"a":1}'), id="no list"),

@@ -100,7 +100,20 @@ def test_vectors(dimensions, expected):
     assert status == 200
     assert [pytest.approx(vector) for vector in value["embeddings"]] == [expected, expected]
     rest = {name: value[name] for name in value if name != "embeddings"}
-    assert rest == {"model": "e", "total_duration": 2_000_000_000, "prompt_eval_count": 3}
+    assert rest == {
+        "model": "e",
+        "total_duration": 2_000_000_000,
+        "load_duration": 1,
+        "prompt_eval_count": 3,
+    }
+
+
+def test_an_engine_tells_how_long_it_loaded():
+    def loaded(ns):
+        reply = (*REPLY[:-1], Finished("stop", extra={"ollama": {"load_duration": ns}}))
+        return collected(NEW, {"model": "e", "input": "a"}, reply)[1]["load_duration"]
+
+    assert (loaded(7), loaded(0)) == (7, 1)
 
 
 def test_the_older_route_gives_the_vector_as_it_came():

@@ -482,3 +482,38 @@ def test_what_is_withheld_in_part_needs_no_words():
     body = stream(START, delta({"text": "x"}), ("messageStop", {"stopReason": "content_filtered"}), COSTS)
     said = events_of(decoded(CODEC, STREAM, body))
     assert said == (Started("asked"), TextDelta("x"), SPENT, Finished("content_filter"))
+
+
+@pytest.mark.parametrize(
+    ("model", "format", "data"),
+    [
+        pytest.param("us.amazon.nova-2-lite-v1:0", "amazon-nova-v1", "RXVZQg==", id="Nova"),
+        pytest.param("openai.gpt-oss-120b-1:0", "bedrock-converse-v1", "RXVZQg==", id="another maker's"),
+        pytest.param(
+            "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "anthropic-claude-v1", "EuYB", id="Claude"
+        ),
+        pytest.param(
+            "arn:aws:bedrock:us-east-1:1:application-inference-profile/x",
+            "anthropic-claude-v1",
+            "EuYB",
+            id="who knows",
+        ),
+    ],
+)
+@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
+def test_what_is_sealed_says_whose_it_is(model, format, data, streamed):
+    signed, hidden = {"text": "hm", "signature": "sig"}, {"redactedContent": "RXVZQg=="}
+    if streamed:
+        said = stream(
+            START, delta({"reasoningContent": {"text": "hm"}}), delta({"reasoningContent": {"signature": "sig"}}), end(),
+            delta({"reasoningContent": hidden}, 1), end(1), STOP, COSTS,
+        )  # fmt: skip
+    else:
+        content = [{"reasoningContent": {"reasoningText": signed}}, {"reasoningContent": hidden}]
+        said = json.dumps({"output": {"message": {"content": content}}, "stopReason": "end_turn"}).encode()
+    events = events_of(decoded(CODEC, ChatRequest(model, HI, stream=streamed), said))
+    details = [event.value for event in events if isinstance(event, ExtraDelta)]
+    assert details == [
+        {"type": "reasoning.text", **signed, "format": format, "index": 0},
+        {"type": "reasoning.encrypted", "data": data, "format": format, "index": 1},
+    ]

@@ -475,6 +475,7 @@ def test_tools_that_were_called_are_shown_though_none_is_offered():
 
 SIGNED = {"type": "reasoning.text", "text": "hm", "signature": "sig", "format": "anthropic-claude-v1"}
 SEALED = {"type": "reasoning.encrypted", "data": "EuYB", "format": "anthropic-claude-v1"}
+NOVAS = {**SIGNED, "format": "amazon-nova-v1"}
 
 
 @pytest.mark.parametrize(
@@ -504,6 +505,41 @@ SEALED = {"type": "reasoning.encrypted", "data": "EuYB", "format": "anthropic-cl
             {"messages.thinking": How.DROPPED},
             id="for another model",
         ),
+        pytest.param(
+            Reasoning("hm", {"reasoning_details": [NOVAS]}),
+            NOVA_2,
+            [{"reasoningContent": {"reasoningText": {"text": "hm", "signature": "sig"}}}],
+            {},
+            id="Nova's own",
+        ),
+        pytest.param(
+            Reasoning("", {"reasoning_details": [{**SEALED, "format": "amazon-nova-v1"}]}),
+            NOVA_2,
+            [{"reasoningContent": {"redactedContent": "EuYB"}}],
+            {},
+            id="what Nova keeps to itself",
+        ),
+        pytest.param(
+            Reasoning("hm", {"reasoning_details": [NOVAS]}),
+            CLAUDE_4_5,
+            [],
+            {"messages.thinking": How.DROPPED},
+            id="Nova's for a Claude",
+        ),
+        pytest.param(
+            Reasoning("hm", {"reasoning_details": [NOVAS]}),
+            NOVA,
+            [],
+            {"messages.thinking": How.DROPPED},
+            id="for a Nova that does not think",
+        ),
+        pytest.param(
+            Reasoning("hm", {"reasoning_details": [{**SIGNED, "format": "bedrock-converse-v1"}]}),
+            "openai.gpt-oss-120b-1:0",
+            [],
+            {"messages.thinking": How.DROPPED},
+            id="of a model of which nobody knows that it wants it back",
+        ),
     ],
 )
 def test_thinking_is_given_back(thought, model, blocks, lost):
@@ -511,6 +547,13 @@ def test_thinking_is_given_back(thought, model, blocks, lost):
     body, losses = sent(chat(HI, said, HI), model)
     assert body["messages"][1]["content"] == [*blocks, {"text": "hello"}]
     assert losses == lost
+
+
+def test_thoughts_at_the_end_of_a_turn_are_not_given_back():
+    said = Message(Role.ASSISTANT, (Text("hello"), Reasoning("hm", {"reasoning_details": [NOVAS]})))
+    body, losses = sent(chat(HI, said, HI), NOVA_2)
+    assert body["messages"][1]["content"] == [{"text": "hello"}]
+    assert losses == {"messages.thinking": How.DROPPED}
 
 
 ON = Thinking(True)

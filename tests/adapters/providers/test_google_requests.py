@@ -5,10 +5,12 @@ import json
 import pytest
 from attrs import evolve
 
+from adapters.dialects.google_chat import DIALECT as GOOGLES
 from adapters.providers import thoughts
 from adapters.providers.google import CODEC
 from pipeline.values.events import ToolCallDelta
 from pipeline.values.exchange import How
+from pipeline.values.http import HttpRequest
 from pipeline.values.messages import (
     ChatRequest,
     EmbedRequest,
@@ -60,6 +62,76 @@ def encoded(request, model=NEW, **facts):
 def contents(*turns, model=NEW):
     _, body, losses = encoded(ChatRequest("asked", turns), model)
     return body, losses
+
+
+PDF = {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERg=="}
+
+
+@pytest.mark.parametrize(
+    ("value", "data"),
+    [
+        pytest.param(
+            {"type": "file", "file": PDF}, {"mimeType": "application/pdf", "data": "JVBERg=="}, id="a PDF"
+        ),
+        pytest.param(
+            {"type": "file", "file": {"file_data": "data:text/markdown;charset=utf-8;base64,aGk="}},
+            {"mimeType": "text/markdown", "data": "aGk="},
+            id="a text",
+        ),
+        pytest.param(
+            {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
+            {"mimeType": "audio/wav", "data": "UklGRg=="},
+            id="spoken words",
+        ),
+        pytest.param(
+            {"type": "input_audio", "input_audio": {"data": "SUQz", "format": "mp3"}},
+            {"mimeType": "audio/mp3", "data": "SUQz"},
+            id="in another form",
+        ),
+        pytest.param({"type": "file", "file": {"file_id": "file-1"}}, None, id="a file that lies elsewhere"),
+        pytest.param(
+            {"type": "file", "file": {"file_data": "data:application/zip;base64,UEs="}},
+            None,
+            id="a file nobody reads",
+        ),
+        pytest.param(
+            {"type": "file", "file": {"file_data": "JVBERg=="}}, None, id="of which nobody says what it is"
+        ),
+        pytest.param(
+            {"type": "input_audio", "input_audio": {"data": "x", "format": "pcm16"}}, None, id="bare sound"
+        ),
+        pytest.param({"type": "input_audio", "input_audio": {"data": 5}}, None, id="no sound"),
+    ],
+)
+def test_files_and_spoken_words(value, data):
+    body, losses = contents(Message(Role.USER, (Text("hi"), Opaque("openai.chat", value))))
+    parts = [{"text": "hi"}] + ([] if data is None else [{"inlineData": data}])
+    assert body["contents"] == [user(*parts)]
+    assert losses == ({value["type"]: DROPPED} if data is None else {})
+
+
+def test_gemma_takes_no_files():
+    said = Message(Role.USER, (Text("hi"), Opaque("openai.chat", {"type": "file", "file": PDF})))
+    body, losses = contents(said, model="gemma-3-27b-it")
+    assert (body["contents"], losses) == ([user({"text": "hi"})], {"file": DROPPED})
+
+
+@pytest.mark.parametrize("name", ["wav", "mp3"])
+def test_what_googles_own_clients_send_as_files_comes_back_as_it_was(name):
+    blobs = [
+        {"mimeType": "application/pdf", "data": "JVBERg=="},
+        {"mimeType": f"audio/{name}", "data": "UklGRg=="},
+    ]
+    asked = {"contents": [{"role": "user", "parts": [{"inlineData": blob} for blob in blobs]}]}
+    http = HttpRequest(
+        "POST",
+        "/v1beta/models/m:generateContent",
+        {"content-type": "application/json"},
+        json.dumps(asked).encode(),
+    )
+    request = GOOGLES.read(http)
+    _, body, losses = encoded(request.rewritten())
+    assert (body["contents"], losses) == (asked["contents"], {})
 
 
 def added(model=NEW, /, facts=None, **changes):
@@ -591,7 +663,7 @@ def hidden(**more):
         pytest.param(
             NEW,
             Thinking(True, budget=5000),
-            shown(thinkingLevel="medium"),
+            shown(thinkingLevel="low"),
             {"thinking": APPROXIMATED},
             id="3.5 flash, a budget",
         ),

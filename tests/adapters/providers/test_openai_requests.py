@@ -124,6 +124,7 @@ def test_a_stream_asks_for_usage():
                             {"type": "input_audio", "input_audio": {"data": "x", "format": "wav"}},
                         ),
                         Opaque("anthropic.messages", {"type": "document"}),
+                        Opaque("google.generate", {"executableCode": {"code": "1"}}),
                     ),
                 )
             ],
@@ -133,7 +134,7 @@ def test_a_stream_asks_for_usage():
                     "content": [{"type": "input_audio", "input_audio": {"data": "x", "format": "wav"}}],
                 }
             ],
-            {"document": How.DROPPED},
+            {"document": How.DROPPED, "executableCode": How.DROPPED},
             id="parts that one format alone can carry",
         ),
         pytest.param(
@@ -445,7 +446,7 @@ SAID, NEAR, GONE = {}, {"thinking": How.APPROXIMATED}, {"thinking": How.DROPPED}
             "qwen3", Thinking(True, "max"), "high", NEAR, id="the most, at a model of somebody else"
         ),
         pytest.param("qwen3", OFF, None, SAID, id="off, at a model of somebody else"),
-        pytest.param("gpt-5", Thinking(True, None, 1000), "low", NEAR, id="a small budget"),
+        pytest.param("gpt-5", Thinking(True, None, 1000), "minimal", NEAR, id="a small budget"),
         pytest.param("gpt-5", Thinking(True, None, 10_000), "medium", NEAR, id="a budget"),
         pytest.param("gpt-5", Thinking(True, None, 60_000), "high", NEAR, id="a large budget"),
         pytest.param("gpt-5", Thinking(True, "low", 60_000), "low", SAID, id="a step before a budget"),

@@ -2,7 +2,8 @@
 
 import pytest
 
-from adapters.providers.thoughts import CLAUDE, FORMAT, GEMINI, budget, given_back, told
+from adapters.providers.families import effort_of_budget
+from adapters.providers.thoughts import BUDGETS, CLAUDE, FORMAT, GEMINI, budget, given_back, told
 from pipeline.values.events import ExtraDelta
 from pipeline.values.messages import Reasoning, Text, Thinking
 
@@ -45,3 +46,24 @@ def test_details_are_given_back(said, expected):
 )
 def test_budgets(thinking, most, expected):
     assert budget(thinking, most=most) == expected
+
+
+@pytest.mark.parametrize("step", BUDGETS)
+def test_what_a_step_may_spend_is_a_budget_of_that_step(step):
+    assert effort_of_budget(budget(Thinking(True, step))) == step
+
+
+@pytest.mark.parametrize(
+    ("tokens", "step"),
+    [
+        (0, "minimal"),
+        (1025, "low"),
+        (8191, "low"),
+        (8193, "medium"),
+        (16383, "medium"),
+        (31_999, "high"),
+        (10**6, "max"),
+    ],
+)
+def test_a_budget_between_two_steps_pays_for_the_lower(tokens, step):
+    assert effort_of_budget(tokens) == step

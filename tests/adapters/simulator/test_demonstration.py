@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from adapters.simulator.demo import DEMO_MODELS, DEMO_PROVIDER, demo_scenario
@@ -108,7 +108,16 @@ def test_texts_that_share_words_are_near():
         pytest.param({"enum": ["b", "a"]}, "b", id="the first of several"),
         pytest.param({"type": "string", "default": "d"}, "d", id="the default"),
         pytest.param({"type": ["null", "integer"], "minimum": 7}, 7, id="not null where it may be more"),
-        pytest.param({"type": "number"}, 1.5, id="a number"),
+        pytest.param({"type": "number"}, 1, id="a number"),
+        pytest.param(
+            {"type": "integer", "exclusiveMinimum": 0, "minimum": -(2**53) + 1}, 1, id="a bound far below 1"
+        ),
+        pytest.param({"type": "number", "minimum": -40}, 1, id="the same of a number"),
+        pytest.param({"type": "integer", "exclusiveMinimum": 1}, 2, id="a bound that is not met itself"),
+        pytest.param({"type": "number", "minimum": 2.5}, 3, id="a whole number above a broken bound"),
+        pytest.param({"type": "number", "maximum": -0.5}, -1, id="a whole number below one"),
+        pytest.param({"type": "number", "minimum": 0.25, "maximum": 0.75}, 0.5, id="no whole number fits"),
+        pytest.param({"type": "integer", "exclusiveMaximum": 0}, -1, id="all is below 0"),
         pytest.param({"type": "boolean"}, True, id="a boolean"),
         pytest.param({"type": "null"}, None, id="null"),
         pytest.param({"type": "string", "format": "date"}, "2026-01-31", id="a date"),
@@ -126,6 +135,24 @@ def test_texts_that_share_words_are_near():
 )
 def test_samples(schema, value):
     assert sample(schema) == value
+
+
+@given(
+    st.sampled_from(["integer", "number"]),
+    st.dictionaries(
+        st.sampled_from(["minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"]),
+        st.integers(-(2**60), 2**60),
+        max_size=2,
+    ),
+)
+def test_a_number_is_within_its_bounds(kind, bounds):
+    least = max(bounds.get("minimum", -(2**62)), bounds.get("exclusiveMinimum", -(2**62)) + 1)
+    most = min(bounds.get("maximum", 2**62), bounds.get("exclusiveMaximum", 2**62) - 1)
+    assume(least <= most)
+    number = sample({"type": kind, **bounds})
+    assert least <= number <= most
+    assert type(number) is int
+    assert number == 1 or not least <= 1 <= most
 
 
 def test_a_schema_that_contains_itself_comes_to_an_end():
