@@ -434,7 +434,7 @@ def lived(setting: Setting, life: Callable[[World], Awaitable[None]]) -> World:
 
     try:
         trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
-    except BaseException as error:
+    except Exception as error:
         last = "\n".join(held[0].watch.last) if held else ""
         broken = held[0].watch.broken if held else None
         raise Broken(
