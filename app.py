@@ -48,6 +48,7 @@ from adapters.relaying import Relay, relayed
 from adapters.reloading import reloading
 from adapters.serving import CannotListen, ServerOptions, bound, serve
 from adapters.silences import Silences
+from adapters.simulator.core import PROVIDERS as SIMULATED
 from adapters.simulator.demo import DEMO_MODELS, DEMO_PROVIDER, demo_scenario, standard_scenario
 from adapters.simulator.server import simulator_app
 from adapters.simulator.transport import SimulatorTransport
@@ -625,12 +626,12 @@ def simulate(host: str, port: int, head_ms: float, delta_ms: float) -> None:
 
 def simulator_banner(urls: Sequence[str]) -> str:
     """Where the fakes are, and how the proxy is pointed at them."""
-    url = urls[0]
-    return (
-        f"Simulated providers on {url}\n"
-        f"  OPENAI_API_KEY=x OPENAI_BASE_URL={url}/openai/v1 python app.py\n"
-        f"  OLLAMA_BASE_URL={url}/ollama python app.py"
-    )
+    lines = [f"Simulated providers on {urls[0]}; to put the proxy in front of one or several of them:"]
+    for provider in SIMULATED:
+        name = provider.prefix.split("/")[1].upper()
+        key = "" if name == "OLLAMA" else f"{name}_API_KEY=x "
+        lines.append(f"  {key}{name}_BASE_URL={urls[0]}{provider.prefix} python app.py")
+    return "\n".join(lines)
 
 
 @main.command()

@@ -211,9 +211,11 @@ class Attempt:
     def _end_of(self, batch: Batch) -> bool:
         """Whether the reply has ended with this batch; fixes the verdict."""
         last = batch.events[-1] if batch.events else None
-        self.usage = next(
-            (event.usage for event in batch.events[-2:] if isinstance(event, UsageSeen)), self.usage
-        )
+        if isinstance(last, UsageSeen | Finished | Failed):
+            # Behind the usage nothing comes but the end.
+            for event in batch.events[-2:]:
+                if isinstance(event, UsageSeen):
+                    self.usage = event.usage
         if isinstance(last, Failed):
             self._fail(last.problem if self.committed or batch.content else _unbegun(last.problem))
         self._ended = isinstance(last, Failed | Finished)
