@@ -55,10 +55,8 @@ class Asynchronous:
         return lambda *args, **kwargs: asyncio.run(call(*args, **kwargs))
 
 
-WAYS = [
-    *((ollama.Client, kind) for kind in ("openai", "anthropic", "google", "aws_bedrock", "ollama")),
-    *((Asynchronous, kind) for kind in ("openai", "anthropic", "ollama")),
-]
+KINDS = ("openai", "anthropic", "google", "aws_bedrock", "ollama")
+WAYS = [(client, kind) for client in (ollama.Client, Asynchronous) for kind in KINDS]
 
 
 @pytest.fixture(scope="module", params=WAYS, ids=lambda way: f"{way[0].__name__} over {way[1]}")
