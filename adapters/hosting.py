@@ -59,7 +59,9 @@ class Connections:
     open: set[Hosted] = field(factory=set, init=False)
     _empty: trio.Event = field(factory=trio.Event, init=False)
     _peers: Counter[str] = field(factory=Counter, init=False)
-    _hangups: HangUps | None = field(default=None, init=False)
+    _hangups: trio.lowlevel.RunVar[HangUps | None] = field(
+        factory=lambda: trio.lowlevel.RunVar("hangups", None), init=False
+    )
     _dates: Dates = field(factory=lambda: Dates(time.time), init=False)
 
     def retire(self) -> None:
@@ -118,16 +120,12 @@ class Connections:
 
     def _watching(self) -> HangUps:
         """Who tells of clients that hang up. It lives as long as the loop: the connections have no nursery of ours."""
-        if self._hangups is None:
-            self._hangups = HangUps()
-            trio.lowlevel.spawn_system_task(self._watch, self._hangups)
-        return self._hangups
-
-    async def _watch(self, hangups: HangUps) -> None:
-        try:
-            await hangups.run()
-        finally:
-            self._hangups = None
+        hangups = self._hangups.get()
+        if hangups is None:
+            hangups = HangUps()
+            self._hangups.set(hangups)
+            trio.lowlevel.spawn_system_task(hangups.run)
+        return hangups
 
 
 def name_of(ask: Callable[[], Any]) -> tuple[str, int] | None:

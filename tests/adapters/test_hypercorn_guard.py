@@ -31,7 +31,7 @@ BODY = b"</p>\n"
 
 @pytest.fixture(autouse=True)
 def _unguarded_afterwards(monkeypatch):
-    monkeypatch.setattr(hypercorn.trio.run, "TCPServer", hypercorn.trio.run.TCPServer)
+    monkeypatch.setattr(hypercorn.trio.run, "TCPServer", TCPServer)
 
 
 class App:
