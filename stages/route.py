@@ -217,19 +217,16 @@ def plan_for(
         return _nobody(request.model, own, preference)
     sized = Sized(request)
     candidates = tuple(
-        Candidate(target, 0.0, group.served.why, number, group.instead_of)
-        for number, group in enumerate(found.groups)
-        for target in _fitting(_preferred(group.served.targets, preference), sized)
+        [
+            Candidate(target, 0.0, group.served.why, number, group.instead_of)
+            for number, group in enumerate(found.groups)
+            for target in _fitting(_preferred(group.served.targets, preference), sized)
+        ]
     )
     if not candidates or candidates[0].group != 0:
-        problem = _unfit(_preferred(own.targets, preference), sized)
-        candidates = tuple(
-            evolve(candidate, instead_of=None)
-            for candidate in candidates
-            if candidate.instead_of is problem.kind is Kind.CONTEXT_LENGTH
-        )
-        if not candidates:
-            return problem
+        first = _preferred(own.targets, preference)[0]
+        return Problem(Kind.UNSUPPORTED, subject=surely_lacking(first, sized.needs), target=first.name)
+    candidates = _longer_first(candidates, sized)
     strategy = exchange.strategy or found.strategy or options.strategy
     ranking = Ranking(strategy_named(strategy), request, preference, house.cheapest_first)
     ordered = ranking(candidates, snapshot, now, roll)
@@ -277,19 +274,24 @@ class Sized:
 
 
 def _fitting(targets: tuple[Target, ...], sized: Sized) -> tuple[Target, ...]:
+    """Those that can do it, without those that are surely too short where others are not. What none can take is for the
+    provider to say: some cut what is too long.
+    """
     able = _able(targets, sized.needs, sized.wished)
-    return tuple([target for target in able if not sized.surely_exceeds(target.facts.context_length)])
+    if len(able) < 2:
+        return able
+    return tuple([one for one in able if not sized.surely_exceeds(one.facts.context_length)]) or able
 
 
-def _unfit(targets: tuple[Target, ...], sized: Sized) -> Problem:
-    """Why none of `targets` can take the request."""
-    able = _able(targets, sized.needs, sized.wished)
-    if not able:
-        first = targets[0]
-        return Problem(Kind.UNSUPPORTED, subject=surely_lacking(first, sized.needs), target=first.name)
-    longest = max(target.facts.context_length or 0 for target in able)
-    detail = f"the request is about {sized.tokens} tokens long, and the model takes {longest}"
-    return Problem(Kind.CONTEXT_LENGTH, detail, target=able[0].name)
+def _longer_first(candidates: tuple[Candidate, ...], sized: Sized) -> tuple[Candidate, ...]:
+    """Where the request is surely too long for the model: those first that stand in for it then, without a vain attempt."""
+    longer = [one for one in candidates if one.instead_of is Kind.CONTEXT_LENGTH]
+    own = [one for one in candidates if one.group == 0]
+    if not longer or not all(sized.surely_exceeds(one.target.facts.context_length) for one in own):
+        return candidates
+    promoted = [evolve(one, instead_of=None, group=one.group - longer[0].group) for one in longer]
+    rest = [evolve(one, group=one.group + len(longer)) for one in candidates if one not in longer]
+    return (*promoted, *rest)
 
 
 def _preferred(targets: tuple[Target, ...], preference: Preference) -> tuple[Target, ...]:

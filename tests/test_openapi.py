@@ -99,8 +99,8 @@ def walk(value: Any, pointer: str = "#") -> Iterator[tuple[str, Any]]:
 def stream_items(text: str, media_type: str) -> list[Any]:
     """The JSON of each line of NDJSON, or of the data of each event."""
     if media_type == "application/x-ndjson":
-        return [json.loads(line) for line in text.splitlines()]
-    data = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+        return [json.loads(line) for line in text.split("\n") if line]
+    data = [line.removeprefix("data: ") for line in text.split("\n") if line.startswith("data: ")]
     return [json.loads(each) for each in data if each != "[DONE]"]
 
 

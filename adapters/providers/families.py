@@ -215,8 +215,11 @@ def effort(thinking: Thinking, line: Family) -> tuple[str | None, How | None]:
 
 
 def effort_of_budget(tokens: int) -> Effort:
-    """The step that a budget pays for. What a step may spend is a budget of that very step."""
-    if tokens <= BUDGETS["minimal"]:
+    """The step that a budget pays for. What a step may spend is a budget of that very step.
+
+    But for the least: nobody takes a smaller budget, so it is what those say who want some thinking, and not almost none.
+    """
+    if tokens < BUDGETS["minimal"]:
         return "minimal"
     dearer: tuple[Effort, ...] = ("max", "high", "medium")
     return next((step for step in dearer if tokens >= BUDGETS[step]), "low")

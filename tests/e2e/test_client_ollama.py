@@ -268,7 +268,7 @@ def test_lists(client, over):
 @pytest.mark.parametrize(
     "call",
     [
-        pytest.param(lambda c: c.pull("llama3.2"), id="pull"),
+        pytest.param(lambda c: c.pull("no-such-model-zz"), id="pull"),
         pytest.param(lambda c: c.copy("chat", "other"), id="copy"),
         pytest.param(lambda c: c.delete("chat"), id="delete"),
     ],

@@ -84,7 +84,7 @@ const questions = {
   missing_streamed: () => ollama.chat({ model: 'no-such-model-zz', messages: user('hi'), stream: true }),
   failing: () => ollama.chat({ model: 'chat', messages: user('@@ERR500') }),
   breaking: async () => gathered(await ollama.chat({ model: 'chat', messages: user('@@MID'), stream: true })),
-  pull: () => ollama.pull({ model: 'llama3.2' }),
+  pull: () => ollama.pull({ model: 'no-such-model-zz' }),
 }
 
 const answers = {}

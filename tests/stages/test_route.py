@@ -10,7 +10,17 @@ from pipeline.serving import who_serves
 from pipeline.state.board import ProviderState, Snapshot, TargetState
 from pipeline.values.events import Failed
 from pipeline.values.exchange import Preference
-from pipeline.values.messages import EmbedRequest, Image, LoadRequest, Message, Prompt, Role, Thinking, Tool
+from pipeline.values.messages import (
+    EmbedRequest,
+    Image,
+    LoadRequest,
+    Message,
+    Prompt,
+    Role,
+    Text,
+    Thinking,
+    Tool,
+)
 from pipeline.values.problems import Kind, Problem
 from pipeline.values.targets import ModelFacts, ModelRule
 from stages.route import (
@@ -407,3 +417,31 @@ async def test_a_refusal_by_the_stage_is_an_event():
     (event,) = ear.events
     assert isinstance(event, Failed)
     assert event.problem.kind is Kind.UNKNOWN_MODEL
+
+
+SHORT, LONG = ModelRule(context_length=10), ModelRule(context_length=100_000)
+WORDY = evolve(named("short"), messages=(Message(Role.USER, (Text("x" * 400),)),))
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        pytest.param({"short": SHORT}, ["local/short", "openai/short"], id="whom it is too long for says so"),
+        pytest.param(
+            {"short": SHORT, "openai/short": LONG}, ["openai/short"], id="unless another can take it"
+        ),
+        pytest.param(
+            {"short": evolve(SHORT, longer_fallback=("long",))},
+            ["openai/long", "local/short", "openai/short"],
+            id="a longer model that stands in is asked at once",
+        ),
+    ],
+)
+def test_a_request_that_is_too_long(rules, expected):
+    lists = {
+        "openai": ProviderState(models=(ModelFacts("short"), ModelFacts("long"))),
+        "local": ProviderState(models=(ModelFacts("short"),)),
+    }
+    house = House(PROVIDERS, rules, PATTERNS)
+    found = plan_for(exchange(request=WORDY), Snapshot(providers=lists), 0.0, 0.5, RouteOptions(), house)
+    assert names(found) == expected
