@@ -14,6 +14,7 @@ HERE = Path(__file__).resolve().parent.parent / "node"
 LIMIT_S = 120
 HELLO = ["Hello", " world", "!"]
 
+# Nothing but these two can run the library; the rest of the product needs neither.
 pytestmark = pytest.mark.skipif(
     not (shutil.which("node") and shutil.which("npm")), reason="node and npm are not installed"
 )

@@ -155,17 +155,18 @@ def check_pieces(path: str, media_type: str, text: str) -> None:
         pieces.validate(item)
 
 
+# Schemathesis gives its decorators no types; so it is with those below.
 @ANY.parametrize()  # type: ignore[untyped-decorator]
 def test_whatever_is_sent(case: Any, openai: Process, session: requests.Session) -> None:
     check(case, openai, session)
 
 
-@SENSIBLE.parametrize()  # type: ignore[untyped-decorator]
+@SENSIBLE.parametrize()  # type: ignore[untyped-decorator]  # as above
 def test_what_makes_sense_in_front_of_openai(case: Any, openai: Process, session: requests.Session) -> None:
     check(opened(case), openai, session)
 
 
-@SENSIBLE.parametrize()  # type: ignore[untyped-decorator]
+@SENSIBLE.parametrize()  # type: ignore[untyped-decorator]  # as above
 def test_what_makes_sense_in_front_of_anthropic(
     case: Any, anthropic: Process, session: requests.Session
 ) -> None:
