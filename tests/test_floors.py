@@ -1,6 +1,7 @@
 """The floors of the house, read from the imports: which room may know which.
 
     app.py
+    commands/
     stages/     beside   adapters/        neither knows the other
     pipeline/   config > wiring > ports > protocol, state, gate, names > values
 
@@ -21,7 +22,8 @@ ROOMS = {
     "pipeline": {"pipeline"},
     "stages": {"pipeline", "stages"},
     "adapters": {"pipeline", "adapters"},
-    "app": {"pipeline", "stages", "adapters", "app"},
+    "commands": {"pipeline", "stages", "adapters", "commands"},
+    "app": {"pipeline", "stages", "adapters", "commands", "app"},
 }
 HOUSE = {*ROOMS, "tests", "bench", "scripts"}
 

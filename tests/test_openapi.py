@@ -17,7 +17,7 @@ from adapters import listing
 from adapters.admin import ROUTES
 from adapters.dialects import DIALECTS, PATTERNS, anthropic_chat, dialect_at, openai_chat
 from adapters.openapi import DOCUMENT, FILE
-from app import VERSION
+from commands.assembly import VERSION
 from pipeline.state.breaker import Mode
 from pipeline.values.exchange import Priority
 from pipeline.values.problems import RULES, Kind
