@@ -19,8 +19,9 @@ from adapters.lifecycle import SHUTTING_DOWN, Lifecycle
 from adapters.silences import Silences
 from pipeline.ports import Answer, Dialect
 from pipeline.protocol import Service, Wire
+from pipeline.values.callers import Priority
 from pipeline.values.events import Batch, Failed, Finished
-from pipeline.values.exchange import Exchange, How, Preference, Priority
+from pipeline.values.exchange import Exchange, How, Preference
 from pipeline.values.facts import Admitted, AttemptEnded, AttemptStarted, Fact, FirstToken
 from pipeline.values.http import HttpRequest, ReplyHead
 from pipeline.values.messages import Request

@@ -6,27 +6,12 @@ from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
+from pipeline.values.callers import ANYBODY, Caller, Priority
 from pipeline.values.events import Usage
 from pipeline.values.http import Headers
 from pipeline.values.messages import Request
 from pipeline.values.problems import Kind, Outcome
 from pipeline.values.targets import Target
-
-
-class Priority(StrEnum):
-    """Classes of waiting, most urgent first."""
-
-    CRITICAL = "critical"
-    HIGH = "high"
-    NORMAL = "normal"
-    LOW = "low"
-
-
-@frozen
-class Caller:
-    """Who asks. `key` is the id of the key that was shown, None for an open house."""
-
-    key: str | None = None
 
 
 @frozen
@@ -100,7 +85,7 @@ class Exchange:
     dialect: str
     arrived: float
     deadline: float
-    caller: Caller = Caller()
+    caller: Caller = ANYBODY
     preference: Preference = Preference()
     priority: Priority = Priority.NORMAL
     strict: bool = False

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     FORBIDDEN = "forbidden"
     UNKNOWN_MODEL = "unknown_model"
     CALLER_LIMITED = "caller_limited"
+    BUDGET = "budget"
     QUEUE_FULL = "queue_full"
     QUEUE_TIMEOUT = "queue_timeout"
     NO_TARGET = "no_target"
@@ -88,6 +89,7 @@ RULES: Mapping[Kind, Rule] = {
     Kind.FORBIDDEN: Rule(403, outcome="client_error"),
     Kind.UNKNOWN_MODEL: Rule(404, outcome="client_error"),
     Kind.CALLER_LIMITED: Rule(429, outcome="rejected"),
+    Kind.BUDGET: Rule(402, other=True, outcome="rejected", usefulness=6),
     Kind.QUEUE_FULL: Rule(503, outcome="rejected"),
     Kind.QUEUE_TIMEOUT: Rule(503, outcome="rejected"),
     Kind.NO_TARGET: Rule(503, outcome="rejected"),

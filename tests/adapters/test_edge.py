@@ -13,8 +13,9 @@ from adapters.edge import Edge, data_plane, wishes
 from adapters.guard import HOP
 from adapters.lifecycle import Lifecycle
 from adapters.silences import Silences
+from pipeline.values.callers import Priority
 from pipeline.values.events import Finished, Started, TextDelta
-from pipeline.values.exchange import How, Loss, Preference, Priority
+from pipeline.values.exchange import How, Loss, Preference
 from pipeline.values.problems import Kind, Problem
 from pipeline.wiring import build_stages, compose
 from stages import CATALOG

@@ -2,7 +2,8 @@
 
 from attrs import evolve, fields
 
-from pipeline.values.exchange import Caller, Exchange, Plan, Preference, Priority
+from pipeline.values.callers import Caller, Priority
+from pipeline.values.exchange import Exchange, Plan, Preference
 from pipeline.values.messages import LoadRequest
 
 # No field has its default.
