@@ -3,17 +3,24 @@
 python app.py [serve]           hypercorn -k trio app:app
 """
 
+from functools import partial
+
 import click
 from attrs import define, field
 
 from adapters import hosting
 from adapters.asgi import Receive, Scope, Send
-from commands.assembly import VERSION, Assembled, assembled, read_config, with_lifespan
+from commands.arrangement import VERSION
+from commands.assembly import Assembled, assembled, with_lifespan
+from commands.entrance import first_key_lines, first_key_of
+from commands.keys import keys_command
 from commands.options import logs
+from commands.reading import read_config
 from commands.serving import serve_command
 from commands.showing import check, explain_command, models
 from commands.simulating import simulate
 from pipeline.config import ConfigError
+from pipeline.config.resolve import unnoticed
 
 
 @define
@@ -31,14 +38,20 @@ class Lazy:
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            config = read_config(None, {})
+            read = partial(read_config, None, {})
+            config = read(unnoticed)
+            first = first_key_of(config)
+            house = assembled(config, read)
         except ConfigError as error:
             await receive()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
-        with logs(config):
-            self._house = assembled(config)
-            await with_lifespan(self._house.application, self._house.living)(scope, receive, send)
+        if first is not None:
+            click.echo(first_key_lines(first), err=True)
+        self._house = house
+        with logs(config) as heard:
+            house.heard = heard
+            await with_lifespan(house.application, house.living)(scope, receive, send)
 
 
 hosting.install()
@@ -65,7 +78,7 @@ def version() -> None:
     click.echo(VERSION)
 
 
-for command in (serve_command, check, models, explain_command, simulate):
+for command in (serve_command, check, models, explain_command, keys_command, simulate):
     main.add_command(command)
 
 

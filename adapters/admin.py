@@ -7,8 +7,7 @@ request, asks one of them and wraps the answer.
 import re
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 from urllib.parse import quote
 
 import orjson
@@ -18,14 +17,16 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from adapters import anthropic_listing, google_listing, health, listing, management, showing, stats, tokens
-from adapters.asgi import REQUEST_ID, App, Receive, Scope, Send, send_whole
+from adapters.asgi import CALLER, REQUEST_ID, App, Receive, Scope, Send, send_whole
 from adapters.dialects import anthropic_chat, anthropic_errors, google_chat, google_errors
 from adapters.errors import error_body, is_anthropic, is_google, is_openai, json_type
 from adapters.explanations import read_as, refusal_words
 from adapters.house import House
 from adapters.openapi import DOCUMENT
+from adapters.reload import reload_answer
 from adapters.tally import Tally
 from pipeline.state.health import condition, overall
+from pipeline.values.callers import ANYBODY, Caller
 from pipeline.values.http import HttpRequest
 from pipeline.values.problems import Problem
 
@@ -50,29 +51,38 @@ WORDS = {
 Handler: TypeAlias = Callable[..., Response] | Callable[..., Awaitable[Response]]
 
 
-def control_plane(house: House) -> App:
-    """The ASGI app of the control plane."""
+def control_plane(house: Callable[[], House]) -> App:
+    """The ASGI app of the control plane. `house()`: as it is now; a request sees one from its beginning to its end."""
     app = QuartTrio(__name__, static_folder=None)
     app.config.update(
         RESPONSE_TIMEOUT=None,
         BODY_TIMEOUT=BODY_TIMEOUT_S,
-        MAX_CONTENT_LENGTH=house.max_body_bytes,
         PROVIDE_AUTOMATIC_OPTIONS=False,
         PROPAGATE_EXCEPTIONS=False,
     )
     app.url_map.merge_slashes = False
     for rule, methods, handler in ROUTES:
-        app.add_url_rule(rule, f"{methods[0]} {rule}", partial(waiting(handler), house), methods=methods)
-    app.register_error_handler(HTTPException, partial(waiting(refused), house))
-    return redirecting(app)
+        app.add_url_rule(rule, f"{methods[0]} {rule}", waiting(handler, house), methods=methods)
+    app.register_error_handler(HTTPException, waiting(refused, house))
+    return redirecting(bounded(app, house))
 
 
-def waiting(handler: Handler) -> Callable[..., Awaitable[Response]]:
-    """`handler` as Quart wants it: a plain function it would run in a thread."""
+def bounded(app: QuartTrio, house: Callable[[], House]) -> App:
+    """`app`, which takes bodies as long as the house takes now."""
+
+    async def bound(scope: Scope, receive: Receive, send: Send) -> None:
+        app.config["MAX_CONTENT_LENGTH"] = house().max_body_bytes
+        await cast(App, app)(scope, receive, send)
+
+    return bound
+
+
+def waiting(handler: Handler, house: Callable[[], House]) -> Callable[..., Awaitable[Response]]:
+    """`handler` as Quart wants it, which would run a plain function in a thread, for the house as it is now."""
 
     async def waits(*given: Any, **named: Any) -> Response:
         await trio.lowlevel.checkpoint()
-        answer = handler(*given, **named)
+        answer = handler(house(), *given, **named)
         return answer if isinstance(answer, Response) else await answer
 
     return waits
@@ -83,7 +93,7 @@ def clean_path(path: str) -> str:
     return re.sub(r"/{2,}", "/", path).rstrip("/") or "/"
 
 
-def redirecting(app: Any) -> App:
+def redirecting(app: App) -> App:
     """`app`, and from untidy paths a redirect to the tidy one."""
 
     async def tidy(scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,6 +110,13 @@ def redirecting(app: Any) -> App:
         )
 
     return tidy
+
+
+def caller() -> Caller:
+    """Who asks."""
+    found = request.scope.get(CALLER, ANYBODY)
+    assert isinstance(found, Caller)
+    return found
 
 
 def json_answer(value: Any, status: int = 200) -> Response:
@@ -155,14 +172,15 @@ def cloud_status(house: House) -> Response:
 
 
 def tags(house: House) -> Response:
-    return json_answer(listing.tags_answer(listing.models(house.catalogue())))
+    return json_answer(listing.tags_answer(listing.models(house.catalogue(caller()))))
 
 
 def tags_of(house: House, provider: str) -> Response:
-    found = house.env.providers.get(provider.lower())
-    if found is None:
+    found, catalogue = house.env.providers.get(provider.lower()), house.catalogue(caller())
+    if found is None or not catalogue.caller.may_use(found.name):
         return no_provider(provider)
-    return json_answer(listing.tags_answer(listing.newest_first(listing.listed_by(found, house.catalogue()))))
+    listed = (one for one in listing.listed_by(found, catalogue) if catalogue.caller.may_ask_for(one.name))
+    return json_answer(listing.tags_answer(listing.newest_first(listed)))
 
 
 async def count_tokens(house: House) -> Response:
@@ -171,7 +189,7 @@ async def count_tokens(house: House) -> Response:
     headers = {name.lower(): value for name, value in request.headers.items()}
     id = str(request.scope.get(REQUEST_ID, ""))
     asked = anthropic_chat.read_counted(HttpRequest("POST", request.path, headers, data))
-    found = asked if isinstance(asked, Problem) else await tokens.counted(house, asked, headers)
+    found = asked if isinstance(asked, Problem) else await tokens.counted(house, asked, headers, caller())
     if isinstance(found, Problem):
         answer = anthropic_errors.refuse(found, None if isinstance(asked, Problem) else asked, id)
     else:
@@ -185,7 +203,7 @@ async def show(house: House) -> Response:
     if isinstance(name, management.Refusal):
         return error_answer(name.status, name.text)
     assert not isinstance(body, management.Refusal)
-    model = listing.find(name, house.catalogue())
+    model = listing.find(name, house.catalogue(caller()))
     headers = {name.lower(): value for name, value in request.headers.items()}
     answer = model and await showing.shown(house, model, name, body, headers)
     if answer is None:
@@ -195,31 +213,31 @@ async def show(house: House) -> Response:
 
 def ps(house: House) -> Response:
     env = house.env
-    return json_answer(listing.ps_answer(house.catalogue(), env.snapshot(), env.now(), env.epoch()))
+    return json_answer(listing.ps_answer(house.catalogue(caller()), env.snapshot(), env.now(), env.epoch()))
 
 
 def v1_models(house: House) -> Response:
     if not speaks_anthropic():
         return openai_models(house)
-    page = anthropic_listing.page(listing.models(house.catalogue()), request.args)
+    page = anthropic_listing.page(listing.models(house.catalogue(caller())), request.args)
     return error_answer(400, page) if isinstance(page, str) else json_answer(page)
 
 
 def v1_model(house: House, name: str) -> Response:
     if not speaks_anthropic():
         return openai_model(house, name)
-    model = listing.find(name, house.catalogue())
+    model = listing.find(name, house.catalogue(caller()))
     if model is None:
         return error_answer(404, f"model '{name}' not found")
     return json_answer(anthropic_listing.entry(model, name))
 
 
 def openai_models(house: House) -> Response:
-    return json_answer(listing.openai_list(listing.models(house.catalogue())))
+    return json_answer(listing.openai_list(listing.models(house.catalogue(caller()))))
 
 
 def openai_model(house: House, name: str) -> Response:
-    model = listing.find(name, house.catalogue())
+    model = listing.find(name, house.catalogue(caller()))
     if model is None:
         return error_answer(404, f"model '{listing.tagged(name)}' not found")
     return json_answer(listing.openai_entry(model, name))
@@ -227,14 +245,14 @@ def openai_model(house: House, name: str) -> Response:
 
 def google_models(house: House) -> Response:
     size, token = request.args.get("pageSize", ""), request.args.get("pageToken", "")
-    page = google_listing.page(listing.models(house.catalogue()), size, token)
+    page = google_listing.page(listing.models(house.catalogue(caller())), size, token)
     return error_answer(400, "pageSize and pageToken must be numbers") if page is None else json_answer(page)
 
 
 def google_model(house: House, name: str) -> Response:
     if house.calls_models(request.path) or google_chat.COUNTED.fullmatch(request.path):
         raise MethodNotAllowed(POST)
-    model = listing.find(name, house.catalogue())
+    model = listing.find(name, house.catalogue(caller()))
     if model is None:
         return error_answer(404, f"models/{name} is not found")
     return json_answer(google_listing.entry(model, name))
@@ -248,7 +266,7 @@ async def google_method(house: House, name: str) -> Response:
         return error_answer(404, WORDS[404])
     headers = {name.lower(): value for name, value in request.headers.items()}
     asked = google_chat.read_counted(HttpRequest("POST", request.path, headers, data))
-    found = asked if isinstance(asked, Problem) else await tokens.counted(house, asked, headers)
+    found = asked if isinstance(asked, Problem) else await tokens.counted(house, asked, headers, caller())
     if isinstance(found, Problem):
         id = str(request.scope.get(REQUEST_ID, ""))
         answer = google_errors.refuse(found, None if isinstance(asked, Problem) else asked, id)
@@ -295,11 +313,18 @@ def detailed_health(house: House) -> Response:
                 "waiting_records": ledger.waiting,
                 "lost_records": ledger.dropped,
             },
+            "keys": house.keys(),
+            "configuration": house.configuration(),
             "retries": stats.retries_answer(snapshot.retries, now),
             "hedges": stats.hedges_answer(snapshot.hedges, now),
             "providers": health.healths_answer(env.providers, snapshot, now)["providers"],
         }
     )
+
+
+def queue(house: House) -> Response:
+    env = house.env
+    return json_answer(health.whole_queue_answer(house.queues, env.overload, env.now()))
 
 
 def providers_health(house: House) -> Response:
@@ -360,7 +385,13 @@ def provider_stats(house: House, name: str) -> Response:
     if found is None:
         return no_provider(name)
     tally = house.ledger.tallies.get(found.name, Tally())
-    return json_answer(stats.stats_answer(found, env.snapshot(), env.now(), env.gates[found.name], tally))
+    gate = env.gates[found.name]
+    return json_answer(stats.stats_answer(found, env.snapshot(), env.now(), gate, tally, env.leaves))
+
+
+async def reload(house: House) -> Response:
+    status, answer = reload_answer(await house.reload())
+    return json_answer(answer, status)
 
 
 async def explain(house: House) -> Response:
@@ -370,7 +401,7 @@ async def explain(house: House) -> Response:
     asked = read_as(request.args.get("route"), HttpRequest("POST", request.path, headers, data))
     if isinstance(asked, Problem):
         return error_answer(asked.http_status, asked.detail)
-    told = await house.explain(asked, headers)
+    told = await house.explain(asked, headers, caller())
     if isinstance(told, Problem):
         return error_answer(told.http_status, refusal_words(told, asked.model))
     return json_answer(told)
@@ -435,7 +466,9 @@ ROUTES: tuple[tuple[str, list[str], Handler], ...] = (
     ("/api/providers", GET, providers),
     ("/api/providers/<name>", GET, provider),
     ("/api/providers/<name>/stats", GET, provider_stats),
+    ("/api/queue", GET, queue),
     ("/api/route/explain", POST, explain),
+    ("/api/admin/reload", POST, reload),
     ("/v1/models", GET, v1_models),
     ("/v1/models/<path:name>", GET, v1_model),
     ("/openai/models", GET, openai_models),

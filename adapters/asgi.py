@@ -12,6 +12,8 @@ RawHeaders: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 # Where the guard leaves a request's id in the scope.
 REQUEST_ID = "ollama_proxy.request_id"
+# Where the door leaves who asks.
+CALLER = "ollama_proxy.caller"
 # Where our own server leaves a function that takes what is to be called when the client leaves.
 ON_LEAVE = "ollama_proxy.on_leave"
 # Where it leaves a function to be called for a body that may take as long as it keeps coming.

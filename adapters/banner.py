@@ -9,7 +9,10 @@ from attrs import frozen
 
 @frozen
 class Opening:
-    """`providers`: each with its condition. `model`: one to try, None: there is none. `notices`: what must be known."""
+    """`providers`: each with its condition. `model`: one to try, None: there is none. `notices`: what must be known.
+
+    `keys`: who needs one. `first_key`: the one that was just made, which is shown this once.
+    """
 
     version: str
     urls: Sequence[str]
@@ -18,6 +21,8 @@ class Opening:
     model: str | None = None
     data_dir: Path | None = None
     notices: Sequence[str] = ()
+    keys: str = ""
+    first_key: str | None = None
 
 
 def banner(opening: Opening) -> str:
@@ -30,6 +35,14 @@ def banner(opening: Opening) -> str:
     ]
     if opening.data_dir is not None:
         rows.append(("data", str(opening.data_dir)))
+    if opening.keys:
+        rows.append(("keys", opening.keys))
+    if opening.first_key is not None:
+        rows.append(("key", f"{opening.first_key}   the first one, shown this once: it may do everything"))
+        rows.append(
+            ("", "Clients on other machines send it as their API key. Make one for each of them with")
+        )
+        rows.append(("", "python app.py keys create --name NAME, then: python app.py keys revoke first"))
     rows.extend(("note", notice) for notice in opening.notices)
     if opening.model is not None and opening.urls:
         rows.append(("try", example(opening.urls[0], opening.model)))

@@ -58,7 +58,7 @@ def knowledge(equivalence: bool = True, file: Path = FILE) -> Knowledge:
     """The catalogue as routing uses it. `equivalence`: whether a model is the same under its other names."""
     models = read_catalogue(file)
     shared = frozenset(models) - AT_HOME if equivalence else frozenset[str]()
-    return Knowledge(models, shared, shared - NAMED_BY_OWNER, TAGGED, CHEAPEST_FIRST)
+    return Knowledge(models, shared, shared - NAMED_BY_OWNER, TAGGED, CHEAPEST_FIRST, AT_HOME)
 
 
 def takes_tools(kind: str, model: str) -> bool:

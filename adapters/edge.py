@@ -13,19 +13,32 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from adapters.annotating import Decision, annotated
-from adapters.asgi import ON_LEAVE, REQUEST_ID, App, Receive, Scope, Send
+from adapters.asgi import CALLER, ON_LEAVE, REQUEST_ID, App, Receive, Scope, Send
+from adapters.dialects.allowances import limit_headers
 from adapters.guard import HOP
 from adapters.lifecycle import SHUTTING_DOWN, Lifecycle
 from adapters.silences import Silences
+from pipeline.authority import authorize
 from pipeline.ports import Answer, Dialect
 from pipeline.protocol import Service, Wire
-from pipeline.values.callers import Priority
+from pipeline.values.callers import ANYBODY, Caller, Priority
 from pipeline.values.events import Batch, Failed, Finished
 from pipeline.values.exchange import Exchange, How, Preference
-from pipeline.values.facts import Admitted, AttemptEnded, AttemptStarted, Fact, FirstToken
+from pipeline.values.facts import (
+    Admitted,
+    AttemptEnded,
+    AttemptStarted,
+    Charged,
+    Fact,
+    FirstToken,
+    Queued,
+    Reused,
+    TurnedAway,
+)
 from pipeline.values.http import HttpRequest, ReplyHead
 from pipeline.values.messages import Request
 from pipeline.values.problems import Kind, Problem
+from pipeline.values.standing import Standing
 
 log = logging.getLogger("ollama_proxy.edge")
 
@@ -111,7 +124,11 @@ async def asked(
         return None
     try:
         exchange = read_exchange(
-            edge, dialect, HttpRequest("POST", path_and_query(scope), headers, body), responder
+            edge,
+            dialect,
+            HttpRequest("POST", path_and_query(scope), headers, body),
+            responder,
+            scope.get(CALLER, ANYBODY),
         )
     except Exception:
         log.exception("reading a request failed", extra={"request_id": responder.id})
@@ -203,9 +220,9 @@ def too_large(most: int) -> Problem:
 
 
 def read_exchange(
-    edge: Edge, dialect: Dialect, http: HttpRequest, responder: "Responder"
+    edge: Edge, dialect: Dialect, http: HttpRequest, responder: "Responder", caller: Caller = ANYBODY
 ) -> Exchange | Problem:
-    """The exchange that the client's bytes and headers describe."""
+    """The exchange that the client's bytes and headers describe; `caller`: who sent them."""
     request = dialect.read(http)
     if isinstance(request, Problem):
         return request
@@ -219,6 +236,8 @@ def read_exchange(
         dialect=dialect.name,
         arrived=responder.arrived,
         deadline=responder.arrived + TIMEOUT_MOST_S,
+        caller=caller,
+        priority=usual_priority(caller),
         strict=edge.strict,
         forwarded=handed_on,
     )
@@ -241,9 +260,9 @@ def wishes(exchange: Exchange, headers: Mapping[str, str], edge: Edge) -> Exchan
     """The exchange with what the client's own `X-` headers ask for."""
     changes: dict[str, Any] = {}
     if "x-provider" in headers:
-        changes["preference"] = preference(headers["x-provider"], edge.providers)
+        changes["preference"] = preference(headers["x-provider"], edge.providers, exchange)
     if "x-priority" in headers:
-        changes["priority"] = priority(headers["x-priority"])
+        changes["priority"] = priority(headers["x-priority"], exchange.caller)
     if "x-request-timeout" in headers:
         changes["deadline"] = deadline(headers["x-request-timeout"], exchange.arrived)
     if "x-proxy-strict" in headers:
@@ -258,25 +277,34 @@ def wishes(exchange: Exchange, headers: Mapping[str, str], edge: Edge) -> Exchan
     return problem or (evolve(exchange, **changes) if changes else exchange)
 
 
-def preference(text: str, providers: frozenset[str]) -> Preference | Problem:
-    """`X-Provider: openai, azure; only`."""
+def preference(text: str, providers: frozenset[str], exchange: Exchange) -> Preference | Problem:
+    """`X-Provider: openai, azure; only`. To name one that may not be used is as if it had not the model."""
     names, _, rest = text.partition(";")
     wanted = tuple(name.strip().lower() for name in names.split(",") if name.strip())
     unknown = [name for name in wanted if name not in providers]
     if unknown or not wanted:
-        known = ", ".join(sorted(providers))
+        known = ", ".join(filter(exchange.caller.may_use, sorted(providers)))
         return Problem(
             Kind.BAD_REQUEST, f"X-Provider names no provider of this proxy; it has: {known}", "X-Provider"
         )
     if rest.strip() not in ("", "only"):
         return Problem(Kind.BAD_REQUEST, 'X-Provider may end in "; only" and in nothing else', "X-Provider")
+    for name in wanted:
+        problem = authorize(exchange.caller, "call", provider=name)
+        if problem is not None:
+            return evolve(problem, subject=exchange.request.model)
     return Preference(wanted, rest.strip() == "only")
 
 
-def priority(text: str) -> Priority | Problem:
-    """`X-Priority: high`."""
+def usual_priority(caller: Caller) -> Priority:
+    """The class of who says nothing of it."""
+    return Priority.NORMAL if caller is ANYBODY else Priority.NORMAL.at_most(caller.highest)
+
+
+def priority(text: str, caller: Caller = ANYBODY) -> Priority | Problem:
+    """`X-Priority: high`, or the highest class that the caller may have."""
     try:
-        return Priority(text.strip().lower())
+        return Priority(text.strip().lower()).at_most(caller.highest)
     except ValueError:
         return Problem(Kind.BAD_REQUEST, "X-Priority must be critical, high, normal or low", "X-Priority")
 
@@ -392,6 +420,8 @@ class Responder:
             return
         await self._head(self.dialect.head(self._state))
         self._state, data = self.dialect.keep_alive(self._state, self._elapsed())
+        if data and self.dialect.comments and (standing := self._told.standing()) is not None:
+            data = queue_comment(standing) + data
         await self._body(data, more=True)
 
     async def _write(self, batch: Batch, ends: bool) -> None:
@@ -434,6 +464,8 @@ class Responder:
         self._headed = True
         headers = [(name.encode(), value.encode()) for name, value in head.headers.items()]
         headers += self._told.headers(self._elapsed())
+        if (charged := self._told.charged) is not None:
+            headers += limit_headers(self.dialect.name, charged, self.edge.epoch())
         if length is not None:
             headers.append((b"content-length", str(length).encode()))
         await self.send({"type": "http.response.start", "status": head.status, "headers": headers})
@@ -452,7 +484,12 @@ class Told:
     """What the facts of an exchange say in the headers of its reply."""
 
     committed: bool = False
+    charged: Charged | None = None
     _attempt: AttemptStarted | None = None
+    _attempts: dict[int, AttemptStarted] = field(factory=dict)
+    _reused: Reused | None = None
+    _queued: Queued | None = None
+    _turned_away: TurnedAway | None = None
     _queued_s: float = 0.0
     _waited_s: float = 0.0
     _failed: bool = False
@@ -461,29 +498,49 @@ class Told:
         """Keep what matters."""
         if isinstance(fact, Admitted):
             self._queued_s = fact.waited_s
+        elif isinstance(fact, Queued):
+            self._queued = fact
+        elif isinstance(fact, TurnedAway):
+            self._turned_away, self._queued_s = fact, fact.waited_s
         elif isinstance(fact, AttemptStarted):
-            self._attempt = fact
+            self._attempt = self._attempts[fact.number] = fact
             self._failed = False
         elif isinstance(fact, FirstToken):
             self.committed = True
+            # Where two run at once, the newest need not be the first with content.
+            self._attempt = self._attempts[fact.number]
             self._waited_s += fact.after_s
         elif isinstance(fact, AttemptEnded) and not self.committed:
             self._waited_s += fact.after_s
             self._failed = True
+        elif isinstance(fact, Charged):
+            self.charged = fact
+        elif isinstance(fact, Reused):
+            self.committed = True
+            self._reused = fact
+
+    def standing(self) -> Standing | None:
+        """Where the exchange stands, if it waits for its permit."""
+        return None if self._queued is None else self._queued.standing()
 
     def headers(self, elapsed_s: float) -> list[tuple[bytes, bytes]]:
         """`X-Provider`, `X-Model` and the like, as far as they are known when the head is sent."""
+        if (standing := self.standing()) is not None:
+            return queue_headers(standing)
         if not self.committed and self._attempt and not self._failed:
             # A sign of life goes out before it is known who will answer, and after how long.
             return []
         headers = [(b"x-queue-ms", _ms(self._queued_s))]
         headers.append((b"x-overhead-ms", _ms(max(0.0, elapsed_s - self._waited_s - self._queued_s))))
+        if self._turned_away is not None and self._turned_away.stood is not None:
+            headers += queue_headers(self._turned_away.stood)
+        if (reused := self._reused) is not None:
+            headers.append((b"x-proxy-cache", reused.how.encode()))
+            return headers + who_answers(reused.target)
         if (attempt := self._attempt) is None:
             return headers
-        provider, _, model = attempt.target.partition("/")
-        headers.append((b"x-provider", shown(provider).encode()))
-        headers.append((b"x-model", shown(model).encode()))
-        headers.append((b"x-attempts", str(attempt.number).encode()))
+        headers += who_answers(attempt.target)
+        headers.append((b"x-attempts", str(len(self._attempts)).encode()))
         lost = [
             shown(loss.field) + LOSS_MARK[loss.how] for loss in attempt.losses if loss.how is not How.MOOT
         ]
@@ -491,6 +548,26 @@ class Told:
             more = [f"and {len(lost) - MOST_LOSSES} more"] if len(lost) > MOST_LOSSES else []
             headers.append((b"x-proxy-lossy", ", ".join(lost[:MOST_LOSSES] + more).encode()))
         return headers
+
+
+def queue_headers(standing: Standing) -> list[tuple[bytes, bytes]]:
+    """Where one stands who waits, or who is not let in."""
+    headers = [(b"x-queue-position", str(standing.position).encode())]
+    if standing.wait_told is not None:
+        headers.append((b"x-queue-wait-estimate", str(standing.wait_told).encode()))
+    return headers
+
+
+def queue_comment(standing: Standing) -> bytes:
+    """The same as a comment of a stream."""
+    wait = "" if standing.wait_told is None else f" wait={standing.wait_told}s"
+    return f": queued position={standing.position}{wait}\n\n".encode()
+
+
+def who_answers(target: str) -> list[tuple[bytes, bytes]]:
+    """`X-Provider` and `X-Model`."""
+    provider, _, model = target.partition("/")
+    return [(b"x-provider", shown(provider).encode()), (b"x-model", shown(model).encode())]
 
 
 def shown(name: str) -> str:

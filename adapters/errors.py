@@ -5,15 +5,19 @@
 """
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 
+from adapters.dialects.anthropic_chat import VERSION
 from adapters.dialects.anthropic_errors import TYPES as ANTHROPIC_TYPES
 from adapters.dialects.anthropic_errors import shown_id
 from adapters.dialects.google_errors import JSON as GOOGLE_JSON
 from adapters.dialects.google_errors import status_of
 from adapters.dialects.openai_errors import TYPES as OPENAI_TYPES
+
+ANTHROPIC_VERSION = VERSION.encode()
 
 # Where only Google's clients ask; and on a path of OpenAI's, what no tag of a model is.
 # The word at the end is looked at first: so each part of a path is read once, however many colons and words it has.
@@ -49,6 +53,18 @@ def json_type(path: str) -> str:
     if is_google(path):
         return GOOGLE_JSON["content-type"]
     return "application/json" if is_openai(path) or is_anthropic(path) else "application/json; charset=utf-8"
+
+
+def form_of(path: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """A path of the family whose form an answer to `path` has: a route that two families share is told by the headers."""
+    if is_openai(path) and any(name == ANTHROPIC_VERSION for name, _ in headers):
+        return "/v1/messages"
+    return path
+
+
+def shows_key_in_query(path: str) -> bool:
+    """Whether clients of `path` may show their key in the query."""
+    return is_google(path)
 
 
 def is_anthropic(path: str) -> bool:

@@ -1,6 +1,7 @@
 """What would become of a request: read from any client's language, and told in words."""
 
 from collections.abc import Mapping
+from textwrap import wrap
 from typing import Any
 
 import orjson
@@ -11,6 +12,10 @@ from adapters.dialects.sentences import SENTENCES
 from pipeline.values.http import HttpRequest
 from pipeline.values.messages import Request
 from pipeline.values.problems import Kind, Problem
+
+COLUMNS = 80
+# What costs less would look like nothing.
+LEAST_SHOWN = 1e-6
 
 # A body is read as that of the first of these routes on which it would be a request, and of those that know most of its
 # fields. What each knows beside what all of them know:
@@ -148,26 +153,37 @@ def explanation_text(told: Mapping[str, Any]) -> str:
     if "candidates" not in told:
         return f"{told['model']}: no provider is asked for this"
     hedge = told["hedge_after_s"]
+    order = ", ".join(told["order"]) or "nobody"
     lines = [
-        f"{told['model']}: {told['strategy']}, then {told['fallback']}",
-        f"would be asked, one after the other: {', '.join(told['order']) or 'nobody'}",
-        *([f"a second one after {hedge:.2f} s"] if hedge is not None else []),
+        *_wrapped(
+            f"{told['model']}: in the order of {told['strategy']}; after a failure {told['fallback']}", ""
+        ),
+        *_wrapped(f"would be asked, one after the other: {order}", ""),
+        *([f"a second one beside the first after {hedge:.2f} s"] if hedge is not None else []),
         "",
-        f"{'target':48} {'score':>12} {'cost':>12}  state",
     ]
-    lines += [_candidate(one) for one in told["candidates"]]
-    lines += [f"{one['target']:48} {'-':>12} {'-':>12}  not asked: {one['why']}" for one in told["refused"]]
+    for one in told["candidates"]:
+        lines += [one["target"], *_wrapped("; ".join(_remarks(one)))]
+    for one in told["refused"]:
+        lines += [one["target"], *_wrapped(f"not asked: {one['why']}")]
     return "\n".join(lines)
 
 
-def _candidate(one: Mapping[str, Any]) -> str:
-    cost = "?" if one["cost"] is None else f"${one['cost']:.6f}"
-    return f"{one['target']:48} {one['score']:>12.4g} {cost:>12}  {', '.join(_remarks(one))}"
+def _wrapped(text: str, indent: str = "  ") -> list[str]:
+    """`text` in lines that fit a terminal. Names stay whole."""
+    return wrap(
+        text,
+        COLUMNS,
+        initial_indent=indent,
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _remarks(one: Mapping[str, Any]) -> list[str]:
     state = "ready" if one["may_be_asked"] else f"{one['barred_by']} for {one['barred_for_s']:.0f} s"
-    remarks = [state]
+    remarks = [state, f"score {one['score']:.4g}", _cost(one["cost"])]
     if one["group"]:
         occasion = f" after {one['only_after']}" if one["only_after"] else ""
         remarks.append(f"stands in{occasion}")
@@ -178,3 +194,9 @@ def _remarks(one: Mapping[str, Any]) -> list[str]:
     if one["first_token_s"] is not None:
         remarks.append(f"first content after {one['first_token_s']:.2f} s")
     return remarks
+
+
+def _cost(dollars: float | None) -> str:
+    if dollars is None:
+        return "price not known"
+    return "less than $0.000001" if 0 < dollars < LEAST_SHOWN else f"about ${dollars:.6f}"

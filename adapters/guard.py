@@ -52,7 +52,8 @@ REQUEST_HEADERS = ",".join(
 ANSWER_HEADERS = ",".join(
     (
         *("X-Request-Id", "X-Provider", "X-Model", "X-Attempts", "X-Queue-Ms", "X-Overhead-Ms"),
-        *("X-Proxy-Lossy", "X-Token-Count", "request-id", "Retry-After", "x-should-retry"),
+        *("X-Queue-Position", "X-Queue-Wait-Estimate"),
+        *("X-Proxy-Lossy", "X-Proxy-Cache", "X-Token-Count", "request-id", "Retry-After", "x-should-retry"),
     )
 ).encode()
 PREFLIGHT = (

@@ -3,17 +3,24 @@
 How a provider is, and whether it may be asked, is not decided here but read where routing reads it.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import frozen
 
 from pipeline.gate import Gate
+from pipeline.overload import Overload
 from pipeline.state.board import Snapshot
 from pipeline.state.eligibility import Barred, Eligible, provider_eligibility
 from pipeline.state.health import Condition, condition, overall
+from pipeline.state.queue import Queue
+from pipeline.values.callers import Priority
 from pipeline.values.targets import Provider
+
+# The longest list of keys that is shown.
+KEYS_SHOWN = 10
 
 
 @frozen
@@ -122,6 +129,50 @@ def queue_answer(gates: Iterable[Gate]) -> dict[str, int]:
         told["limit"] += gate.limit
         told["waiting"] += gate.waiting
     return told
+
+
+def whole_queue_answer(gates: Sequence[Gate], overload: Overload, now: float) -> dict[str, Any]:
+    """Who waits, for how long, and how it goes on, at all gates together.
+
+    `waits`: seconds; the median and the 95th percentile are those of the newest that came to an end.
+    """
+    states = [gate.state for gate in gates]
+    waits = sorted(wait_s for gate in gates for wait_s in gate.waits)
+    rates = [rate for state in states if (rate := state.rate(now)) is not None]
+    return {
+        **queue_answer(gates),
+        "max_waiting": sum(gate.rules.size for gate in gates),
+        "classes": {
+            priority.value: sum(len(state.lines[rank].arrivals) for state in states)
+            for rank, priority in enumerate(Priority)
+        },
+        "keys": keys_answer(states),
+        "waits": {
+            "oldest": round(max((state.oldest_s(now) for state in states), default=0.0), 3),
+            "p50": percentile(waits, 0.5),
+            "p95": percentile(waits, 0.95),
+        },
+        "dispatched_per_second": round(sum(rates), 3) if rates else None,
+        "newest_first": any(gate.state.overloaded(now, gate.rules) for gate in gates),
+        "overload": {"overloaded": overload.late, "admitted_share": overload.share, "shed": overload.shed},
+    }
+
+
+def keys_answer(states: Iterable[Queue]) -> list[dict[str, Any]]:
+    """The keys that most wait for, each with its share of all who wait; None is who has no key."""
+    held: Counter[str] = Counter()
+    for state in states:
+        held.update(state.held)
+    waiting = held.total()
+    return [
+        {"key": key or None, "waiting": count, "share": round(count / waiting, 4)}
+        for key, count in held.most_common(KEYS_SHOWN)
+    ]
+
+
+def percentile(ordered: Sequence[float], share: float) -> float | None:
+    """The value that so many of `ordered` are not above; None where there are none."""
+    return round(ordered[int(share * (len(ordered) - 1))], 3) if ordered else None
 
 
 def healths_answer(names: Iterable[str], snapshot: Snapshot, now: float) -> dict[str, Any]:

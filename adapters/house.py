@@ -8,8 +8,10 @@ from attrs import frozen
 from adapters.ledger import Ledger
 from adapters.lifecycle import Lifecycle
 from adapters.listing import Catalogue
+from adapters.reload import Outcome, Reload, Reloaded
 from pipeline.gate import Gate
 from pipeline.ports import Env
+from pipeline.values.callers import ANYBODY, Caller
 from pipeline.values.http import Headers
 from pipeline.values.messages import Request
 from pipeline.values.problems import Problem
@@ -22,12 +24,17 @@ def nowhere(path: str) -> bool:
     return False
 
 
-Explain: TypeAlias = Callable[[Request, Headers], Awaitable[dict[str, Any] | Problem]]
+Explain: TypeAlias = Callable[[Request, Headers, Caller], Awaitable[dict[str, Any] | Problem]]
 
 
-async def unexplained(request: Request, headers: Headers) -> dict[str, Any] | Problem:
+async def unexplained(request: Request, headers: Headers, caller: Caller) -> dict[str, Any] | Problem:
     """Where nobody explains."""
     return {}
+
+
+async def unchanged() -> Outcome:
+    """Where the configuration stays as it is."""
+    return Reloaded()
 
 
 @frozen
@@ -35,8 +42,9 @@ class House:
     """`started`: when the house began, by `time.monotonic`. `environment`: `production`, `development` ...
 
     `version` is our own. `calls_models(path)`: whether models are called there, by the data plane; with another method than
-    POST such a path comes to us. `explain(request, headers)`: what would become of it, or why nothing. `instance`: our own
-    mark in the hop header. `queues`: where exchanges wait for their turn.
+    POST such a path comes to us. `explain(request, headers, caller)`: what would become of it, or why nothing. `instance`:
+    our own mark in the hop header. `queues`: where exchanges wait for their turn. `keys()`: how the file of keys is.
+    `configuration()`: when it was read, and what is wrong with it. `reload()`: read it again.
     """
 
     env: Env
@@ -50,9 +58,12 @@ class House:
     explain: Explain = unexplained
     instance: str = ""
     queues: Sequence[Gate] = ()
+    keys: Callable[[], dict[str, Any]] = dict
+    configuration: Callable[[], dict[str, Any]] = dict
+    reload: Reload = unchanged
 
-    def catalogue(self) -> Catalogue:
-        """All that lists of models are made from, as it is now."""
+    def catalogue(self, caller: Caller = ANYBODY) -> Catalogue:
+        """All that lists of models are made from, as it is now, for `caller`."""
         env = self.env
         snapshot = env.snapshot()
         return Catalogue(
@@ -62,4 +73,5 @@ class House:
             patterns={kind: codec.patterns for kind, codec in env.codecs.items()},
             allowed=env.allowed,
             known=env.known,
+            caller=caller,
         )

@@ -11,8 +11,9 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
+from adapters.logs import redactor
 from adapters.tally import Tally, count
 from pipeline.values.exchange import Record
 
@@ -20,6 +21,8 @@ log = logging.getLogger("ollama_proxy.ledger")
 requests_log = logging.getLogger("ollama_proxy.request")
 
 BATCH = 500
+KEY_MARK = "ollp_"
+redacted = redactor()
 
 # Outcomes that are no error of the house: it went well, the client was wrong, or he left.
 NO_ERROR = frozenset({"ok", "client_error", "cancelled"})
@@ -34,6 +37,10 @@ class Store(Protocol):
 
     def put(self, records: Sequence[Record]) -> None:
         """Keep `records`; without any, only see whether it could."""
+        ...
+
+    def spent_since(self, since: Mapping[str, float]) -> Mapping[str, float]:
+        """US dollars that each caller has spent since that time (epoch seconds)."""
         ...
 
     def close(self) -> None:
@@ -73,6 +80,9 @@ class Ledger:
 
     def keep(self, record: Record) -> None:
         """Take a record; it will be in the store soon."""
+        if KEY_MARK in record.model:
+            # The name of a model is the client's own word, and some paste their key there.
+            record = evolve(record, model=redacted(record.model))
         self.requests += 1
         self.errors += record.outcome not in NO_ERROR
         self.recent.append(record)
@@ -91,6 +101,14 @@ class Ledger:
         if self.dropped == 0:
             log.error("too many records wait for the disk: the oldest are lost from now on")
         self.dropped += count
+
+    async def spent_since(self, since: Mapping[str, float]) -> Mapping[str, float]:
+        """US dollars that each caller has spent since that time (epoch seconds), as far as the store can be read."""
+        spent: dict[str, float] = {}
+        if self.store is not None and since:
+            store = self.store
+            await self._call(lambda: spent.update(store.spent_since(since)))
+        return spent
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Write until cancelled; what waits then is written in `flush_s` seconds, or lost and told."""

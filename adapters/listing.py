@@ -19,6 +19,7 @@ from pipeline.known import NOTHING_KNOWN, Knowledge
 from pipeline.names import Lists, canonical
 from pipeline.serving import Served, all_facts, completed, resolve_facts, who_serves
 from pipeline.state.board import Snapshot
+from pipeline.values.callers import ANYBODY, Caller
 from pipeline.values.targets import Capability, ModelFacts, ModelRule, Provider, Target
 
 # The date of models whose provider tells none.
@@ -49,7 +50,7 @@ VENDOR = re.compile(r"^(?:[a-z-]+\.)+(?=[a-z])")
 class Catalogue:
     """All that lists are made from. `lists` by provider; `patterns` by provider kind; `allowed`: the model filter.
 
-    `known`: what is known of models that no provider tells.
+    `known`: what is known of models that no provider tells. `caller`: for whom; what he may not use is not there.
     """
 
     providers: Mapping[str, Provider]
@@ -58,6 +59,7 @@ class Catalogue:
     patterns: Mapping[str, tuple[str, ...]]
     allowed: Callable[..., bool]
     known: Knowledge = NOTHING_KNOWN
+    caller: Caller = ANYBODY
 
 
 @frozen
@@ -144,11 +146,13 @@ def models(catalogue: Catalogue) -> tuple[Model, ...]:
     for name, rule in catalogue.rules.items():
         if rule.targets and (alias := find(name, catalogue)):
             found[canonical(name)] = alias
-    return newest_first(found.values())
+    return newest_first(model for model in found.values() if catalogue.caller.may_ask_for(model.name))
 
 
 def listed_by(provider: Provider, catalogue: Catalogue) -> Iterable[Model]:
     """The models that one provider lists, without those the filter hides."""
+    if not catalogue.caller.may_use(provider.name):
+        return
     for facts in catalogue.lists.get(provider.name) or ():
         if catalogue.allowed(facts.name, f"{provider.name}/{facts.name}"):
             whole = all_facts(provider, facts, catalogue.rules, catalogue.known)
@@ -177,8 +181,11 @@ def _moment(text: str) -> datetime | None:
 
 def find(name: str, catalogue: Catalogue) -> Model | None:
     """The model that clients mean by `name`; None where nobody serves it, or nobody may."""
+    if not catalogue.caller.may_ask_for(name.strip()):
+        return None
     served = _served(name, catalogue)
-    return Model(name.strip(), served.targets) if served.targets else None
+    targets = tuple(one for one in served.targets if catalogue.caller.may_use(one.provider.name))
+    return Model(name.strip(), targets) if targets else None
 
 
 def surely_served(name: str, catalogue: Catalogue, elsewhere: Collection[str] = ()) -> bool:
@@ -300,6 +307,8 @@ def ps_answer(catalogue: Catalogue, snapshot: Snapshot, now: float, epoch: float
     for name in order:
         provider, _, own_name = name.partition("/")
         if provider not in catalogue.providers or not catalogue.allowed(own_name, name):
+            continue
+        if not (catalogue.caller.may_use(provider) and catalogue.caller.may_ask_for(own_name)):
             continue
         place, listed = catalogue.providers[provider], catalogue.lists.get(provider)
         facts = resolve_facts(place, own_name, listed, catalogue.rules, catalogue.known)

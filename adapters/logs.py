@@ -30,6 +30,7 @@ SHORTEST_SECRET = 8
 
 # Words that have the shape of a key, and whatever follows a word that announces one (which is kept).
 KEY_SHAPES = (
+    r"ollp_[a-z0-9]{4,}_[a-z0-9]{8,}",
     r"\bsk-[a-z0-9_-]{8,}",
     r"\bAIza[a-z0-9_-]{20,}",
     r"\b(?:AKIA|ASIA)[a-z0-9]{16}\b",
@@ -46,6 +47,7 @@ ANNOUNCED = (
 
 # Without one of these in it no text has a shape.
 HINTS = (
+    "ollp_",
     "sk-",
     "aiza",
     "akia",
@@ -143,11 +145,24 @@ def _moment(record: logging.LogRecord) -> datetime:
 
 
 class Dropping(QueueHandler):
-    """Puts records into a queue; where it is full they are dropped, and told of when there is room again."""
+    """Puts records into a queue; where it is full they are dropped, and told of when there is room again.
 
-    def __init__(self, lines: "queue.Queue[logging.LogRecord | None]") -> None:
+    `redacted`: masks what no line may show.
+    """
+
+    def __init__(self, lines: "queue.Queue[logging.LogRecord | None]", known: Iterable[Secret]) -> None:
         super().__init__(lines)
         self.dropped = 0
+        self._known = frozenset(secret.value for secret in known)
+        self.redacted = redactor(map(Secret, self._known))
+
+    def change(self, level: str, known: Iterable[Secret]) -> None:
+        """Another level from now on, and more secrets: who came in earlier may still be served with the older ones."""
+        logging.getLogger().setLevel(level.upper())
+        newest = self._known | {secret.value for secret in known}
+        if newest != self._known:
+            self._known = newest
+            self.redacted = redactor(map(Secret, newest))
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """The record with its text fixed: what it names may have changed when the thread comes to it."""
@@ -203,11 +218,10 @@ def logging_to(
 ) -> Iterator[Dropping]:
     """All loggers write their lines through `write` for the block; what waits at its end has `last_lines_s` seconds."""
     lines: queue.Queue[logging.LogRecord | None] = queue.Queue(options.waiting_limit)
-    handler = Dropping(lines)
-    redacted = redactor(known)
+    handler = Dropping(lines, known)
 
     def render(record: logging.LogRecord) -> str:
-        return redacted(json_line(record) if options.as_json else text_line(record, options.colour))
+        return handler.redacted(json_line(record) if options.as_json else text_line(record, options.colour))
 
     writer = threading.Thread(target=_write_all, args=(lines, render, write), name="log writer", daemon=True)
     root = logging.getLogger()

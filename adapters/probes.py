@@ -6,12 +6,14 @@ nothing of health. A loop that fails is logged and begun again; the others do no
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
+from functools import partial
 
 import orjson
 import trio
-from attrs import frozen
+from attrs import define, field, frozen
 
+from adapters.crew import Crew, Work
 from pipeline.ports import Answer, Codec, Env, Reply
 from pipeline.state.board import ProviderState
 from pipeline.state.eligibility import Eligible, provider_eligibility
@@ -40,47 +42,62 @@ class ProbeOptions:
     first_round_s: float = 3.0
 
 
-async def watch_providers(
-    env: Env,
-    tell: Callable[[Fact], None],
-    options: ProbeOptions = ProbeOptions(),
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+@define(eq=False)
+class Watch:
+    """Looks after the providers of `env`, which may be another one from one moment to the next."""
+
+    env: Env
+    tell: Callable[[Fact], None]
+    options: ProbeOptions = ProbeOptions()
+    _crew: Crew | None = field(default=None, init=False)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Look after all until cancelled. `started` once each was asked, or `first_round_s` have passed."""
+        async with trio.open_nursery() as nursery:
+            self._crew = Crew(nursery)
+            self._crew.keep(self._loops())
+            await self._crew.begun(self.options.first_round_s)
+            task_status.started()
+            await trio.sleep_forever()
+
+    def change(self, env: Env, options: ProbeOptions) -> None:
+        """Look after these from now on. Those that are as they were notice nothing."""
+        self.env, self.options = env, options
+        if self._crew is not None:
+            self._crew.keep(self._loops())
+
+    def _loops(self) -> dict[Hashable, Work]:
+        return {provider: partial(self._supervised, provider) for provider in self.env.providers.values()}
+
+    async def _supervised(self, provider: Provider, first: trio.Event) -> None:
+        """The loop of one provider, begun again after each failure, later each time."""
+        failures = 0
+        while True:
+            began = trio.current_time()
+            try:
+                await self._look_after(provider, first)
+            except Exception:
+                log.exception("looking after %s failed; it is begun again", provider.name)
+            first.set()
+            failures = 0 if trio.current_time() - began > LONGEST_BACKOFF_S else failures + 1
+            await trio.sleep(min(LONGEST_BACKOFF_S, 2.0 ** (failures - 1)))
+
+    async def _look_after(self, provider: Provider, first: trio.Event) -> None:
+        while True:
+            if due(self.env.snapshot().provider(provider.name), self.env.now(), self.options):
+                await _probe(self.env, self.tell, provider, self.options)
+            first.set()
+            await trio.sleep(pause_s(self.options, self.env.rolls(1)[0]))
+
+
+async def first_round(
+    env: Env, tell: Callable[[Fact], None], providers: Iterable[Provider], options: ProbeOptions
 ) -> None:
-    """Look after all providers until cancelled. `started` once each was asked, or `first_round_s` have passed."""
-    firsts = {name: trio.Event() for name in env.providers}
-    async with trio.open_nursery() as nursery:
-        for name, provider in env.providers.items():
-            nursery.start_soon(_supervised, env, tell, provider, options, firsts[name])
-        with trio.move_on_after(options.first_round_s):
-            for first in firsts.values():
-                await first.wait()
-        task_status.started()
-
-
-async def _supervised(
-    env: Env, tell: Callable[[Fact], None], provider: Provider, options: ProbeOptions, first: trio.Event
-) -> None:
-    """The loop of one provider, begun again after each failure, later each time."""
-    failures = 0
-    while True:
-        began = env.now()
-        try:
-            await _watch(env, tell, provider, options, first)
-        except Exception:
-            log.exception("looking after %s failed; it is begun again", provider.name)
-        first.set()
-        failures = 0 if env.now() - began > LONGEST_BACKOFF_S else failures + 1
-        await trio.sleep(min(LONGEST_BACKOFF_S, 2.0 ** (failures - 1)))
-
-
-async def _watch(
-    env: Env, tell: Callable[[Fact], None], provider: Provider, options: ProbeOptions, first: trio.Event
-) -> None:
-    while True:
-        if due(env.snapshot().provider(provider.name), env.now(), options):
-            await _probe(env, tell, provider, options)
-        first.set()
-        await trio.sleep(pause_s(options, env.rolls(1)[0]))
+    """Ask each of `providers` once; return when all have answered, or `first_round_s` have passed."""
+    with trio.move_on_after(options.first_round_s):
+        async with trio.open_nursery() as nursery:
+            for provider in providers:
+                nursery.start_soon(_probe, env, tell, provider, options)
 
 
 def due(state: ProviderState, now: float, options: ProbeOptions) -> bool:

@@ -68,14 +68,16 @@ def serve(
     announce: Callable[[Sequence[str]], None],
     sockets: Sequence[socket.socket] = (),
     until: Callable[[], Awaitable[None]] = trio.sleep_forever,
+    hangup: Callable[[], None] | None = None,
 ) -> None:
     """Serve `app` until a signal comes or `until` is over. `announce` is given the URLs once all is up.
 
-    `sockets`: those to listen on, if they exist already. Raises CannotListen before anything has started.
+    `sockets`: those to listen on, if they exist already. `hangup`: called at each SIGHUP, which without it is a signal to
+    end as any other. Raises CannotListen before anything has started.
     """
     check_certificate(options)
     listening = sockets or bound(options.host, options.port, options.backlog)
-    trio.run(_serve, app, options, lifecycle, announce, listening, until)
+    trio.run(_serve, app, options, lifecycle, announce, listening, until, hangup)
 
 
 def check_certificate(options: ServerOptions) -> None:
@@ -99,13 +101,15 @@ async def _serve(
     announce: Callable[[Sequence[str]], None],
     sockets: Sequence[socket.socket],
     until: Callable[[], Awaitable[None]],
+    hangup: Callable[[], None] | None,
 ) -> None:
     stop = trio.Event()
     connections = install(Connections(idle_s=options.keep_alive_s))
     config = hypercorn_config(options, sockets)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_end_on_signal, signals, options, lifecycle, stop, connections, until)
+            ending = Endings(signals, hangup)
+            nursery.start_soon(_end_on_signal, ending, options, lifecycle, stop, connections, until)
             await hypercorn.trio.serve(
                 cast(Any, app),  # Hypercorn's type of an app is narrower than what it calls
                 config,
@@ -125,6 +129,20 @@ class Announcement:
     def started(self, value: Sequence[str] | None = None) -> None:
         """It listens at these URLs."""
         self.announce(value or ())
+
+
+@frozen
+class Endings(AsyncIterator[int]):
+    """The signals to end, of all `signals`. One that is waited for in vain may be waited for again."""
+
+    signals: AsyncIterator[int]
+    hangup: Callable[[], None] | None
+
+    async def __anext__(self) -> int:
+        """The next one."""
+        while (received := await anext(self.signals)) == signal.SIGHUP and self.hangup is not None:
+            self.hangup()
+        return received
 
 
 async def _end_on_signal(

@@ -5,6 +5,7 @@ from typing import Any
 from adapters.health import ago_s, eligible_answer, left_s, permits_answer
 from adapters.tally import Tally
 from pipeline.gate import Gate
+from pipeline.leaves import Leaves, Left, Standing
 from pipeline.state.board import Snapshot, TargetState, of_provider
 from pipeline.state.eligibility import target_eligibility
 from pipeline.state.ewma import Ewma
@@ -12,11 +13,11 @@ from pipeline.state.health import condition
 from pipeline.state.hedge_budget import MICRO, HedgeBudget
 from pipeline.state.retry_budget import PROVIDER, RetryBudget
 from pipeline.values.facts import QuotaSeen
-from pipeline.values.targets import Provider
+from pipeline.values.targets import ModelFacts, Provider, Target
 
 
 def stats_answer(
-    provider: Provider, snapshot: Snapshot, now: float, gate: Gate, tally: Tally
+    provider: Provider, snapshot: Snapshot, now: float, gate: Gate, tally: Tally, leaves: Leaves
 ) -> dict[str, Any]:
     """One provider and each target of it that was asked of late. Times in seconds, money in US dollars."""
     name, state = provider.name, snapshot.provider(provider.name)
@@ -27,8 +28,15 @@ def stats_answer(
         "status": condition(name, snapshot, now),
         "in_flight": state.in_flight,
         "permits": permits_answer(gate),
+        "rates": _left(leaves.left(provider)),
         "totals": tally_answer(tally),
-        "targets": [_target(target, targets[target], snapshot, now) for target in sorted(targets)],
+        "targets": [
+            {
+                **_target(target, targets[target], snapshot, now),
+                **_places(leaves.standing(_named(provider, target)), targets[target], now),
+            }
+            for target in sorted(targets)
+        ],
         "retries": {
             "window_seconds": PROVIDER.shape.slice_s * PROVIDER.shape.length,
             "came_first": first,
@@ -66,12 +74,38 @@ def _target(name: str, state: TargetState, snapshot: Snapshot, now: float) -> di
     }
 
 
+def _named(provider: Provider, target: str) -> Target:
+    return Target(provider, ModelFacts(target.partition("/")[2]))
+
+
+def _places(standing: Standing, state: TargetState, now: float) -> dict[str, Any]:
+    """How many calls it is given at once, how that came about, and what its rates give now."""
+    return {
+        "permits": {
+            "held": standing.held,
+            "limit": standing.limit,
+            "waiting": standing.waiting,
+            "maximum": standing.maximum,
+            "curve": [
+                {"seconds_ago": round(now - at, 3), "limit": limit} for at, limit in state.adaptive.curve
+            ],
+        },
+        "rates": _left(standing.left),
+        "token_ratio": round(state.ratio.value, 3),
+        "unreadable_quotas": state.unread,
+    }
+
+
+def _left(left: Left) -> dict[str, float | None]:
+    return {"requests_left": _rounded(left.requests), "tokens_left": _rounded(left.tokens)}
+
+
 def _average(seconds: Ewma, now: float) -> float | None:
     return None if seconds.at is None else round(seconds.read(now), 3)
 
 
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 3)
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, 3)
 
 
 def _quota(quota: QuotaSeen, now: float) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from adapters.health import may_be_asked
 from adapters.house import House
 from pipeline.ports import Env
 from pipeline.serving import fitted
+from pipeline.values.callers import ANYBODY, Caller
 from pipeline.values.http import Headers, HttpRequest
 from pipeline.values.messages import ChatRequest
 from pipeline.values.problems import Kind, Problem
@@ -33,9 +34,11 @@ class Count:
     by: Literal["provider", "estimate"]
 
 
-async def counted(house: House, request: ChatRequest, headers: Headers) -> Count | Problem:
+async def counted(
+    house: House, request: ChatRequest, headers: Headers, caller: Caller = ANYBODY
+) -> Count | Problem:
     """The tokens of `request`; `headers`: those it came with. Problems: `unknown_model`, a bad header."""
-    model = listing.find(request.model, house.catalogue())
+    model = listing.find(request.model, house.catalogue(caller))
     if model is None:
         return Problem(Kind.UNKNOWN_MODEL, subject=request.model)
     handed_on = forwarded(headers, house.instance)

@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import trio
 from attrs import define, field, frozen
@@ -150,8 +150,17 @@ class Slot:
             nursery.cancel_scope.cancel()
 
 
-async def keep_workers(slots: Sequence[Slot]) -> None:
-    """Keep a worker in every slot. SIGHUP replaces them one by one; SIGTERM and SIGINT end them all, and this."""
+async def always() -> bool:
+    """Where nothing speaks against it."""
+    await trio.lowlevel.checkpoint()
+    return True
+
+
+async def keep_workers(slots: Sequence[Slot], usable: Callable[[], Awaitable[bool]] = always) -> None:
+    """Keep a worker in every slot. SIGHUP replaces them one by one; SIGTERM and SIGINT end them all, and this.
+
+    `usable`: whether new ones could begin with what is configured now; if not, the old ones stay.
+    """
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             for slot in slots:
@@ -159,12 +168,15 @@ async def keep_workers(slots: Sequence[Slot]) -> None:
             async for received in signals:
                 if received != signal.SIGHUP:
                     break
-                nursery.start_soon(_renew_all, slots)
+                nursery.start_soon(_renew_all, slots, usable)
             nursery.cancel_scope.cancel()
         await _end_all([process for slot in slots for process in slot.workers], signals)
 
 
-async def _renew_all(slots: Sequence[Slot]) -> None:
+async def _renew_all(slots: Sequence[Slot], usable: Callable[[], Awaitable[bool]]) -> None:
+    if not await usable():
+        log.error("the workers are not replaced, because they could not begin again")
+        return
     log.info("the workers are replaced, one by one")
     for slot in slots:
         await slot.ready.wait()

@@ -1,115 +1,35 @@
-"""The composition root: configuration -> the house and its ASGI application of both planes."""
+"""The composition root: a configuration -> a house that can be served, and that takes a newer configuration while it is.
+
+    Assembled: what lasts (`Kept`), and the one reference `now` to the arrangement that newcomers meet
+
+`commands/environment.py` tells what lasts and what is handed on, `commands/arrangement.py` what is built anew each time.
+"""
 
 import gc
-import os
-import random
-import secrets
-import socket
-import ssl
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import trio
-from attrs import evolve, frozen
+from attrs import define, field
 
+from adapters.accounting import forget_revoked, restore_spending
 from adapters.admin import control_plane
 from adapters.asgi import App, Receive, Scope, Send
-from adapters.catalogue import knowledge
-from adapters.credentials import Credentials
-from adapters.dialects import dialect_at
-from adapters.edge import Edge, data_plane, wishes
-from adapters.guard import Guard, guarded, is_loopback, origins_pattern
-from adapters.house import Explain, House
-from adapters.http1.client import Http1Transport
-from adapters.http1.dialling import origin_of, proxy_of
-from adapters.ledger import Ledger
-from adapters.lifecycle import Lifecycle
-from adapters.listing import surely_served
-from adapters.origins import ByOrigin
-from adapters.probes import ProbeOptions, watch_providers
-from adapters.providers import CODECS, CREDENTIALS
-from adapters.relaying import Relay, relayed
-from adapters.silences import Silences
-from adapters.simulator.demo import DEMO_MODELS, DEMO_PROVIDER, demo_scenario
-from adapters.simulator.transport import SimulatorTransport
-from adapters.store.sqlite import SqliteStore
-from adapters.transport import httpx_transport
-from pipeline.config import Config, ConfigError, Fault, load
-from pipeline.gate import Gate
-from pipeline.names import permits
-from pipeline.ports import Env, Transport, unwatched
-from pipeline.protocol import Service
-from pipeline.state.board import Board
-from pipeline.values.exchange import Exchange
-from pipeline.values.http import Headers
-from pipeline.values.messages import Request
-from pipeline.values.problems import Problem
-from pipeline.values.targets import Provider
-from pipeline.wiring import Catalog, Entry, build_stages, compose
-from stages import CATALOG
-from stages.dry_run import DryRun, dry_services
-from stages.explaining import Explainer
-from stages.strategies import STRATEGIES
+from adapters.credentials import account
+from adapters.lateness import watch_lateness
+from adapters.probes import ProbeOptions, Watch, first_round
+from adapters.reload import Outcome, Read, Reloaded, Stamps, follow, log, reading, unexpected
+from commands.arrangement import Arrangement, arrangement
+from commands.environment import Heirlooms, Kept, kept_from, providers_of
+from pipeline.config import Config, ConfigError
+from pipeline.config.changes import changes, same, settled
+from pipeline.ports import Transport
+from pipeline.values.facts import ProviderReplaced
 
-VERSION = "0.1.0"
-OPERATIONS = ("chat", "embed", "load")
-# How many attempts may wait for one provider's permits.
-PROVIDER_QUEUE = 1000
 LAST_RECORDS_S = 5.0
-# The time that an explained request is thought to have.
-EXPLAINED_S = 300.0
 COLLECT_AFTER = 20_000
-
-
-def rolls(count: int) -> tuple[float, ...]:
-    """Chance: it spreads load and guards nothing."""
-    return tuple(random.random() for _ in range(count))
-
-
-class OpenCatalog(Mapping[str, Entry]):
-    """The house's own stages, and those that an operator names as `package.module:ENTRY`."""
-
-    def __init__(self, own: Catalog) -> None:
-        self._entries = dict(own)
-
-    def __getitem__(self, name: str) -> Entry:
-        if name not in self._entries and ":" in name:
-            self._entries[name] = _imported(name)
-        return self._entries[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-
-def _imported(name: str) -> Entry:
-    """The entry that `package.module:NAME` names. Raises ConfigError: what an operator writes may fail in any way."""
-    module, _, attribute = name.partition(":")
-    try:
-        entry = getattr(import_module(module), attribute)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ConfigError(
-            [Fault("proxy.toml", "pipeline.stages", f'"{name}" cannot be imported: {reason}')]
-        ) from error
-    if not isinstance(entry, Entry):
-        text = f'"{name}" is no pipeline.wiring.Entry but of type {type(entry).__name__}'
-        raise ConfigError([Fault("proxy.toml", "pipeline.stages", text)])
-    return entry
-
-
-def read_config(path: str | None, overrides: Mapping[str, Any]) -> Config:
-    """The configuration of this process. Raises ConfigError with all faults."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # an operator's own stages stand beside proxy.toml
-    return load(path, os.environ, overrides, catalog=OpenCatalog(CATALOG), kinds=CODECS)
 
 
 def settle_memory() -> None:
@@ -122,166 +42,184 @@ def settle_memory() -> None:
     gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
-@frozen
-class Assembled:
-    """The house, put together but not yet alive: `application` answers once `living` is entered."""
+def unheard(config: Config) -> None:
+    """Where nothing outside the house follows its configuration."""
 
-    config: Config
-    env: Env
-    board: Board
-    ledger: Ledger
-    lifecycle: Lifecycle
-    silences: Silences
-    house: House
-    application: App
-    credentials: Credentials
+
+@define(eq=False)
+class Assembled:
+    """The house, put together but not yet alive: `application` answers once `living` is entered.
+
+    `read`: reads the configuration again; None: it stays as it is. `heard` is told of each one that has come into force.
+    `now`: what newcomers meet. `leaving`: older arrangements, under which somebody is still served.
+    """
+
+    kept: Kept
+    read: Read | None = None
+    heard: Callable[[Config], None] = unheard
+    now: Arrangement = field(init=False)
+    leaving: list[Arrangement] = field(factory=list, init=False)
+    _control: App = field(init=False)
+    _watch: Watch = field(init=False)
+    _seen: Stamps = field(factory=dict, init=False)
+    _reading: trio.Lock = field(factory=trio.Lock, init=False)
+    _nursery: trio.Nursery | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._control = control_plane(lambda: self.now.house)
+        self.now = self._arranged(self.kept.begun)
+        self.now.lasting.come_into_force()
+        self._watch = Watch(self.now.env, self.kept.board.tell, probing(self.now.config))
+
+    async def application(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI: served to the end under the arrangement that is in force now."""
+        arranged = self.now
+        arranged.guests.enter()
+        try:
+            await arranged.application(scope, receive, send)
+        finally:
+            arranged.guests.leave()
 
     @asynccontextmanager
     async def living(self) -> AsyncIterator[None]:
-        """The loops of the house run for the block: probes, the ledger and signs of life."""
-        server = self.config.server
-        probes = ProbeOptions(interval_s=server.health_interval_s, models_ttl_s=server.models_ttl_s)
+        """The loops of the house run for the block: probes, the ledger, signs of life, and who sees that files change."""
+        kept = self.kept
         try:
             async with trio.open_nursery() as nursery:
-                await nursery.start(self.ledger.run)
-                await nursery.start(self.credentials.run)
-                nursery.start_soon(self.silences.run)
-                await nursery.start(watch_providers, self.env, self.board.tell, probes)
+                await nursery.start(kept.ledger.run)
+                await restore_spending(kept.accounts, kept.keyring, kept.ledger, time.time())
+                nursery.start_soon(forget_revoked, kept.accounts, kept.keyring)
+                await nursery.start(kept.credentials.run)
+                await nursery.start(kept.keyring.run)
+                nursery.start_soon(kept.silences.run)
+                nursery.start_soon(watch_lateness, kept.overload)
+                await nursery.start(self._watch.run)
                 settle_memory()
+                self._nursery = nursery
+                if self.read is not None:
+                    nursery.start_soon(follow, lambda: self._seen, self.reload)
                 yield
                 nursery.cancel_scope.cancel()
         finally:
             with trio.move_on_after(LAST_RECORDS_S, shield=True):
-                for transport in self.env.transports.values():
-                    await transport.aclose()
+                await close_all(transports_of(self._arrangements()))
+
+    def reload_soon(self) -> None:
+        """Read the configuration again, while the caller goes on."""
+        if self._nursery is not None:
+            self._nursery.start_soon(self.reload)
+
+    async def reload(self) -> Outcome:
+        """Read the configuration again. If it can be used it is in force afterwards; else nothing has changed."""
+        if self.read is None:
+            return Reloaded()
+        async with self._reading:
+            read = await trio.to_thread.run_sync(reading, self.read)
+            outcome = await self._tried(read.found) if isinstance(read.found, Config) else read.found
+            self._seen = read.stamps
+            self.kept.in_force.told(outcome, read.stamps)
+            return outcome
+
+    async def _tried(self, wanted: Config) -> Outcome:
+        """Put `wanted` in force, as far as a running process can."""
+        later = settled(wanted, self.kept.begun)
+        before = self.now.config
+        if same(before, later.config):
+            return Reloaded((), later.needs_restart)
+        try:
+            after = self._arranged(later.config)
+            await self._introduced(after)
+            self._succeed(after)
+        except ConfigError as error:
+            return error.faults
+        except Exception as error:
+            log.exception("the configuration could not be put in force")
+            return (unexpected(error),)
+        finally:
+            self._forget_strangers()
+        return Reloaded(changes(before, later.config), later.needs_restart)
+
+    def _arranged(self, config: Config) -> Arrangement:
+        inherited = {key: value for one in self._arrangements() for key, value in one.lasting.values.items()}
+        return arrangement(config, self.kept, Heirlooms(inherited), self._control, self.reload)
+
+    async def _introduced(self, after: Arrangement) -> None:
+        """What is new has its credentials, and has told its models, or had the time to, before anybody asks it."""
+        await self.kept.credentials.begun()
+        known = self.kept.board.snapshot.providers
+        strangers = [provider for name, provider in after.env.providers.items() if name not in known]
+        await first_round(after.env, self.kept.board.tell, strangers, probing(after.config))
+
+    def _succeed(self, after: Arrangement) -> None:
+        """`after` is in force for whoever comes in from now on. Nobody waits in here, so it happens at once."""
+        before, self.now = self.now, after
+        after.lasting.come_into_force()
+        for name in other_accounts(before, after):
+            self.kept.board.tell(ProviderReplaced(name))
+        self._watch.change(after.env, probing(after.config))
+        self.heard(after.config)
+        before.guests.close()
+        self.leaving.append(before)
+        assert self._nursery is not None
+        self._nursery.start_soon(self._see_off, before)
+
+    async def _see_off(self, before: Arrangement) -> None:
+        """Once the last who came in under it has left, close what nobody uses any more."""
+        await before.guests.gone.wait()
+        self.leaving.remove(before)
+        self._forget_strangers()
+        needed = transports_of(self._arrangements())
+        await close_all({key: value for key, value in transports_of([before]).items() if key not in needed})
+
+    def _forget_strangers(self) -> None:
+        """Nothing is kept of providers that nobody is served by any more."""
+        arrangements = self._arrangements()
+        self.kept.credentials.keep(provider for one in arrangements for provider in providers_of(one.config))
+        names = {name for one in arrangements for name in one.env.providers}
+        self.now.env.leaves.keep(names)
+        for name in self.kept.board.snapshot.providers.keys() - names:
+            self.kept.board.tell(ProviderReplaced(name, gone=True))
+
+    def _arrangements(self) -> tuple[Arrangement, ...]:
+        """All under which somebody is or will be served, the newest last."""
+        return (*self.leaving, *((self.now,) if hasattr(self, "now") else ()))
 
 
-def assembled(config: Config) -> Assembled:
-    """All parts of the house, from its configuration."""
-    instance = secrets.token_hex(8)
-    board, lifecycle, silences = Board(rolls), Lifecycle(), Silences()
-    ledger = Ledger(SqliteStore(Path(config.server.data_dir) / "usage.db"))
-    credentials = Credentials(CREDENTIALS)
-    config = evolve(config, providers=tuple(map(credentials.given, config.providers)))
-    queues: list[Gate] = []
-    env = environment(config, board, ledger, queues.append)
-    services, dry_run = services_of(config, env)
-    edge = Edge(
-        dialect_at=dialect_at,
-        services=services,
-        providers=frozenset(env.providers),
-        lifecycle=lifecycle,
-        silences=silences,
-        now=trio.current_time,
-        epoch=time.time,
-        tell=board.tell,
-        max_body_bytes=config.server.max_body_bytes,
-        instance=instance,
-        strict=config.fidelity_strict,
-        strategies=frozenset(STRATEGIES),
-    )
-    house = House(
-        env=env,
-        ledger=ledger,
-        lifecycle=lifecycle,
-        started=time.monotonic(),
-        version=VERSION,
-        environment=config.server.environment,
-        calls_models=lambda path: dialect_at(path) is not None,
-        max_body_bytes=config.server.max_body_bytes,
-        explain=explaining(dry_run, edge),
-        instance=instance,
-        queues=queues,
-    )
-    guard = Guard(
-        instance=instance,
-        loopback=is_loopback(config.server.host),
-        names=frozenset({socket.gethostname().lower()}),
-        origins=origins_pattern(config.server.origins),
-        draining=lambda: lifecycle.draining,
-    )
-    ollamas = {provider.name: provider for provider in managed(config)}
-    relay = Relay(
-        env=env,
-        tell=board.tell,
-        lifecycle=lifecycle,
-        ollamas=ollamas,
-        context=ssl.create_default_context(),
-        instance=instance,
-        max_body_bytes=config.server.max_body_bytes,
-        elsewhere=lambda name: surely_served(name, house.catalogue(), elsewhere=ollamas),
-    )
-    application = guarded(data_plane(edge, relayed(relay, control_plane(house))), guard)
-    return Assembled(config, env, board, ledger, lifecycle, silences, house, application, credentials)
+def assembled(config: Config, read: Read | None = None, shares: int = 1) -> Assembled:
+    """All parts of the house, from its configuration; one of `shares` processes that share what there is.
+
+    Raises ConfigError where a stage or the file of keys refuses it.
+    """
+    return Assembled(kept_from(config, shares), read)
 
 
-def explaining(dry_run: DryRun, edge: Edge) -> Explain:
-    """What explains a client's request, with the wishes of its headers."""
-
-    async def explain(request: Request, headers: Headers) -> dict[str, Any] | Problem:
-        now = edge.now()
-        exchange = Exchange("explain", request, "explain", now, now + EXPLAINED_S, strict=edge.strict)
-        wished = wishes(exchange, headers, edge)
-        return wished if isinstance(wished, Problem) else await dry_run(evolve(wished, explain=True))
-
-    return explain
+def probing(config: Config) -> ProbeOptions:
+    """How providers are looked after."""
+    return ProbeOptions(interval_s=config.server.health_interval_s, models_ttl_s=config.server.models_ttl_s)
 
 
-def environment(
-    config: Config, board: Board, ledger: Ledger, opened: Callable[[Gate], None] = unwatched
-) -> Env:
-    """What the stages may reach."""
-    demo = {DEMO_PROVIDER.name: DEMO_PROVIDER} if config.demo else {}
-    providers = {provider.name: provider for provider in config.providers} | demo
-    context = ssl.create_default_context()
-
-    def transport(provider: Provider) -> Transport:
-        match provider.transport:
-            case "simulator":
-                return SimulatorTransport(demo_scenario())
-            case "httpx":
-                return httpx_transport(context, provider.proxy)
-            case _:
-                way = proxy_of(provider.proxy) if provider.proxy else None
-                main = Http1Transport(origin_of(provider.base_url), context, way)
-                # Where a provider lists its models elsewhere, its calls may go there as well, and nowhere else.
-                listing = origin_of(CODECS[provider.kind].list_models(provider).url)
-                if listing == main.origin:
-                    return main
-                return ByOrigin(main, {listing: Http1Transport(listing, context, way)})
-
-    return Env(
-        now=trio.current_time,
-        epoch=time.time,
-        rolls=rolls,
-        snapshot=lambda: board.snapshot,
-        providers=providers,
-        codecs=CODECS,
-        transports={name: transport(provider) for name, provider in providers.items()},
-        gates={
-            name: Gate(name, provider.max_concurrent, PROVIDER_QUEUE) for name, provider in providers.items()
-        },
-        models={**(DEMO_MODELS if demo else {}), **config.models},
-        known=knowledge(config.equivalence),
-        allowed=permits(config.models_filter),
-        keep=ledger.keep,
-        opened=opened,
+def other_accounts(before: Arrangement, after: Arrangement) -> tuple[str, ...]:
+    """The names that mean another account than before: what is known of the old one says nothing of it."""
+    new = after.env.providers
+    return tuple(
+        name
+        for name, provider in before.env.providers.items()
+        if name in new and account(new[name]) != account(provider)
     )
 
 
-def managed(config: Config) -> tuple[Provider, ...]:
-    """The Ollamas whose models may be managed through us, in the order they are asked."""
-    return tuple(provider for provider in config.providers if config.management and provider.kind == "ollama")
+def transports_of(arrangements: Iterable[Arrangement]) -> dict[int, Transport]:
+    """Their transports by identity."""
+    return {id(carrier): carrier for one in arrangements for carrier in one.env.transports.values()}
 
 
-def services_of(config: Config, env: Env) -> tuple[Mapping[str, Service], DryRun]:
-    """The pipeline of each operation, and what explains them; they share the stages."""
-    catalog = {name: OpenCatalog(CATALOG)[name] for name in config.options}
-    stages = build_stages(config.options, catalog, env)
-    lists = {name: config.operations.get(name, config.stages) for name in OPERATIONS}
-    services = {name: compose(names, stages, catalog) for name, names in lists.items()}
-    explainer = Explainer(config.options["call"], env)
-    return services, DryRun(dry_services(lists, stages, catalog), explainer)
+async def close_all(transports: Mapping[int, Transport]) -> None:
+    """Close what they keep for later calls."""
+    for carrier in transports.values():
+        try:
+            await carrier.aclose()
+        except Exception:
+            log.exception("the connections to a provider could not be closed")
 
 
 def with_lifespan(application: App, living: Callable[[], Any]) -> App:

@@ -9,6 +9,7 @@ from adapters.lifecycle import Lifecycle
 from adapters.serving import CannotListen, ServerOptions, serve
 from adapters.simulator.core import PROVIDERS as SIMULATED
 from adapters.simulator.demo import standard_scenario
+from adapters.simulator.scenario import narrowed
 from adapters.simulator.server import simulator_app
 
 
@@ -17,9 +18,13 @@ from adapters.simulator.server import simulator_app
 @click.option("--port", default=9000, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--head-ms", default=0.0, help="Milliseconds until a reply begins.")
 @click.option("--delta-ms", default=0.0, help="Milliseconds before each piece of a streamed reply.")
-def simulate(host: str, port: int, head_ms: float, delta_ms: float) -> None:
+@click.option(
+    "--most", default=0, type=click.IntRange(0), help="Calls at once; more are refused. 0: no limit."
+)
+def simulate(host: str, port: int, head_ms: float, delta_ms: float, most: int) -> None:
     """Serve a fake of the providers, for tests, demonstrations and drills."""
     scenario = evolve(standard_scenario(), head_s=head_ms / 1000, delta_s=delta_ms / 1000)
+    scenario = narrowed(scenario, most) if most else scenario
     try:
         serve(
             simulator_app(scenario),

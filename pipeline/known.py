@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 
 from pipeline.identity import Identity, identity
 from pipeline.names import Same, canonical
-from pipeline.values.targets import ModelFacts, Provider
+from pipeline.values.targets import ModelFacts, Price, Provider
 
 # Names, each with what it means; and the same by model and variant.
 Meanings: TypeAlias = tuple[tuple[Identity, str], ...]
@@ -22,7 +23,8 @@ class Knowledge:
     `shared`: the kinds among which a model counts as the same; a model of another kind stays where it is. `guessed`: those
     of them whose names are their vendor's own, so that an account may be asked by them while its list is not known.
     `tagged`: those whose models have tags, so that `:latest` is a part of their names.
-    `cheapest_first`: the kinds by how dear they usually are, for models without a known price.
+    `cheapest_first`: the kinds by how dear they usually are, for models without a known price. `home`: the kinds of servers
+    that run models on one's own machines, where nobody is paid by the token.
     """
 
     models: Mapping[str, Mapping[str, ModelFacts]] = field(factory=dict)
@@ -30,6 +32,7 @@ class Knowledge:
     guessed: frozenset[str] = frozenset()
     tagged: frozenset[str] = frozenset()
     cheapest_first: tuple[str, ...] = ()
+    home: frozenset[str] = frozenset()
     _alike: Mapping[str, Alike] = field(init=False, repr=False)
 
     @_alike.default
@@ -51,6 +54,12 @@ class Knowledge:
             return named[canonical(nearest)]
         nearest = _nearest(evolve(wanted, variant=""), known) if wanted.variant else None
         return evolve(named[canonical(nearest)], price=None) if nearest else None
+
+    def at_home(self, provider: Provider, name: str) -> bool:
+        """Whether a model runs on an own machine: those that such a server only hands on say so by their names."""
+        if provider.kind not in self.home or name.lower().endswith(("-cloud", ":cloud")):
+            return False
+        return (urlsplit(provider.base_url).hostname or "") not in HOSTED
 
     def shares(self, kind: str, wanted: Identity) -> bool:
         """Whether providers of this kind are known to have the model, and others may have the same."""
@@ -76,6 +85,9 @@ class Knowledge:
 
 
 NOTHING_KNOWN = Knowledge()
+# Who runs the same server as a service.
+HOSTED = frozenset({"ollama.com", "www.ollama.com"})
+FREE = Price(0.0, 0.0)
 
 
 def near(name: str, provider: Provider) -> bool:

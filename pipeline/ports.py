@@ -1,14 +1,17 @@
 """What the outer rooms promise: codecs, dialects, transports, and the `Env` through which a stage meets them."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
+from pipeline.accounts import Accounts
 from pipeline.gate import Gate
 from pipeline.known import NOTHING_KNOWN, Knowledge
+from pipeline.leaves import Leaves
 from pipeline.names import everything
+from pipeline.overload import Overload
 from pipeline.state.board import Snapshot
 from pipeline.values.events import Batch
 from pipeline.values.exchange import Losses, Record
@@ -18,6 +21,8 @@ from pipeline.values.messages import ChatRequest, EmbedRequest, Request
 from pipeline.values.problems import Problem
 from pipeline.values.secrets import Secret
 from pipeline.values.targets import ModelFacts, ModelRule, Provider, Target
+
+T = TypeVar("T")
 
 
 @frozen
@@ -96,7 +101,8 @@ class Dialect:
     error frame and the end. `elapsed_s` is counted from the exchange's arrival.
     `collect(state, batches, elapsed_s)`: the whole reply that is not streamed; its last event is never `Failed`.
     `refuse(problem, request | None, exchange id)`: the whole error answer, before anything was sent.
-    `keep_alive(state, elapsed_s)`: what may be sent while nothing has come yet.
+    `keep_alive(state, elapsed_s)`: what may be sent while nothing has come yet. `comments`: a line that begins with a
+    colon may stand beside it, and clients pass over it.
     """
 
     name: str
@@ -107,6 +113,7 @@ class Dialect:
     collect: Callable[[Any, tuple[Batch, ...], float], Answer]
     refuse: Callable[[Problem, Request | None, str], Answer]
     keep_alive: Callable[[Any, float], tuple[Any, bytes]]
+    comments: bool = False
 
 
 Read: TypeAlias = Callable[[], Awaitable[bytes | Problem]]
@@ -154,8 +161,30 @@ def no_record(record: Record) -> None:
     """Where nobody keeps records."""
 
 
+def left_alone(value: Any) -> None:
+    """Where what is kept fits as it is."""
+
+
 def unwatched(gate: Gate) -> None:
     """Where nobody shows who waits."""
+
+
+class Lasting(Protocol):
+    """What outlives the configuration it was made under, so that a new one begins where the old one stands.
+
+    A stage that holds state asks for it here when it is built. It gets the value that the configuration before had under
+    the same `key`, and only where there was none what `make` gives. A key that holds the options gives state that lasts as
+    long as they do; under any other `adapt` is called once the new configuration is in force, to make the value fit it.
+    """
+
+    def __call__(self, key: Hashable, make: Callable[[], T], adapt: Callable[[T], None] = left_alone) -> T:
+        """The value under `key`."""
+        ...
+
+
+def made_now(key: Hashable, make: Callable[[], T], adapt: Callable[[T], None] = left_alone) -> T:
+    """Where nothing outlives its environment."""
+    return make()
 
 
 @frozen
@@ -167,6 +196,8 @@ class Env:
     `known`: the catalogue of models.
     `allowed(*names)`: whether the house may serve a model known by these names. `keep`: where Records go.
     `opened(gate)`: a stage lets exchanges wait at this gate, for who shows how many do.
+    `accounts`: what each key has taken of what it may have. `overload`: whether the process keeps up, and who is let in.
+    `lasting(key, make)`: what a stage keeps when the configuration is read anew. `leaves`: the places at each target.
     """
 
     now: Callable[[], float]
@@ -182,3 +213,9 @@ class Env:
     allowed: Callable[..., bool] = everything
     keep: Callable[[Record], None] = no_record
     opened: Callable[[Gate], None] = unwatched
+    accounts: Accounts = field(factory=Accounts)
+    overload: Overload = field(factory=Overload)
+    lasting: Lasting = made_now
+    leaves: Leaves = field(
+        default=Factory(lambda env: Leaves(env.now, env.snapshot, env.gates), takes_self=True)
+    )

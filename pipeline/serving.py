@@ -11,7 +11,7 @@ import attrs
 from attrs import evolve, frozen
 
 from pipeline.identity import Identity, identity, regional
-from pipeline.known import NOTHING_KNOWN, Knowledge, near
+from pipeline.known import FREE, NOTHING_KNOWN, Knowledge, near
 from pipeline.names import Lists, by_name, canonical, everything, overlaid, rule_of, untagged
 from pipeline.values.messages import ChatRequest, EmbedRequest, Thinking
 from pipeline.values.targets import Capability, ModelFacts, ModelRule, Provider, Target
@@ -48,12 +48,14 @@ def resolve_facts(
 def all_facts(
     provider: Provider, facts: ModelFacts, rules: Mapping[str, ModelRule], known: Knowledge = NOTHING_KNOWN
 ) -> ModelFacts:
-    """What `provider` tells of a model, completed from the catalogue.
+    """What `provider` tells of a model, completed from the catalogue. What runs at home costs nothing.
 
     Over both lies what `[models."provider/model"]` or `[models.model]` states.
     """
     if general := known.facts(provider.kind, facts.name):
         facts = evolve(completed(facts, general), presumed=facts.capabilities is None)
+    if facts.price is None and known.at_home(provider, facts.name):
+        facts = evolve(facts, price=FREE)
     rule = rule_of(f"{provider.name}/{facts.name}", rules) or rule_of(facts.name, rules)
     return facts if rule is None or rule.targets else overlaid(facts, rule)
 

@@ -10,16 +10,17 @@ from attrs import define, evolve, field
 from pipeline.ports import Env
 from pipeline.protocol import Service, Stage, Wire
 from pipeline.values.events import Batch, Failed, Finished, Started
-from pipeline.values.exchange import Candidate, Exchange, Plan
+from pipeline.values.exchange import Candidate, Exchange, Losses, Plan
 from pipeline.values.messages import ChatRequest, LoadRequest
+from pipeline.values.problems import Kind, Problem
 from pipeline.wiring import Entry
-from stages.attempt import CLOSED_MEANWHILE, Attempt
+from stages.attempt import Attempt
 from stages.continuing import Continuation, Said, continuation, may_go_on, next_part
 from stages.hedging import hedge_after, hedge_candidate
-from stages.moves import CallOptions, GiveUp, Start, Try, World, may_be_asked, next_move
+from stages.moves import CallOptions, GiveUp, Start, Try, World, may_begin, next_move
+from stages.spending import within_budget
 
-# Beyond this share of its permits a provider is not asked a second time for what another one does already.
-ROOM_FOR_HEDGES = 0.8
+OVERTAKEN = Problem(Kind.LOCAL_LIMIT, "another provider was faster")
 
 
 async def answer_load(request: LoadRequest, wire: Wire) -> None:
@@ -51,8 +52,10 @@ class Call:
                 return
             if move.delay_s:
                 await trio.sleep(move.delay_s)
-                if not may_be_asked(move.candidate, self._world(self._free)):
-                    self.tries = (*self.tries, Try(move.candidate, CLOSED_MEANWHILE, called=False))
+                world = self._world(self._free)
+                if not may_begin(move, world.snapshot, world.now, world.left_s):
+                    # It was asked before, so what it said then is what there is to tell of it.
+                    self.tries = (*self.tries, Try(move.candidate, self.tries[-1].problem, called=False))
                     continue
             answer = await self._made(move)
             if answer is not None:
@@ -61,7 +64,8 @@ class Call:
 
     async def _made(self, start: Start) -> Attempt | None:
         """Make the attempt, and another beside it where it is slow. The one that was the answer, if any."""
-        wait_s = hedge_after(start.candidate, self.plan, self.options, self._world(self._roomy))
+        request, world = self.exchange.request, self._world(self._roomy)
+        wait_s = hedge_after(start.candidate, self.plan, request, self.options, world)
         if wait_s is not None:
             return await Race(self, start, wait_s).run()
         attempt = self.attempt(start)
@@ -103,11 +107,14 @@ class Call:
         self,
         start: Start,
         race: "Race | None" = None,
-        hedge: bool = False,
         continues: Continuation | None = None,
     ) -> Attempt:
         """An attempt of this exchange."""
         exchange = evolve(self.exchange, request=continues.request) if continues else self.exchange
+        lost: Losses = ()
+        if exchange.caller.limits.budget is not None:
+            left = self.env.accounts.left(exchange.caller, self.env.epoch())
+            exchange, lost = within_budget(exchange, start.candidate.target, left)
         return Attempt(
             start,
             exchange,
@@ -116,8 +123,8 @@ class Call:
             self.env,
             self.wire,
             contest=race,
-            hedge=hedge,
             continues=continues,
+            lost=lost,
         )
 
     def settled(self, attempt: Attempt) -> bool:
@@ -127,24 +134,38 @@ class Call:
         self.tries = (*self.tries, Try(attempt.candidate, attempt.problem, attempt.called))
         return False
 
+    def overtaken(self, attempt: Attempt) -> None:
+        """`attempt` was not the answer because another one is. It was an attempt all the same."""
+        self.tries = (*self.tries, Try(attempt.candidate, attempt.problem or OVERTAKEN, attempt.called))
+
     def rival(self, start: Start) -> Start | None:
-        """The attempt to be made beside a slow one, if any may be."""
+        """The attempt to be made beside a slow one, if any may be: by somebody new, and within the attempts allowed."""
+        if sum(attempt.called for attempt in self.tries) + 2 > self.options.max_attempts:
+            return None
+        tried = {attempt.candidate.target for attempt in self.tries}
+        new = tuple([one for one in self.plan.candidates if one.target not in tried])
         candidate = hedge_candidate(
-            start.candidate, self.plan, self.exchange, self.options, self._world(self._roomy)
+            start.candidate,
+            evolve(self.plan, candidates=new),
+            self.exchange,
+            self.options,
+            self._world(self._roomy),
         )
         return None if candidate is None else Start(candidate)
 
     def _world(self, free: Callable[[Candidate], bool]) -> World:
         env = self.env
         now = env.now()
-        return World(env.snapshot(), now, self.exchange.deadline - now, free, env.rolls(1)[0])
+        return World(env.snapshot(), now, self.exchange.deadline - now, free, env.rolls(1)[0], self._crowd)
+
+    def _crowd(self, candidate: Candidate) -> float:
+        return self.env.leaves.crowd(candidate.target)
 
     def _free(self, candidate: Candidate) -> bool:
-        return self.env.gates[candidate.target.provider.name].free
+        return self.env.leaves.free(candidate.target)
 
     def _roomy(self, candidate: Candidate) -> bool:
-        gate = self.env.gates[candidate.target.provider.name]
-        return gate.held < ROOM_FOR_HEDGES * gate.limit
+        return self.env.leaves.roomy(candidate.target)
 
 
 @define(eq=False)
@@ -175,7 +196,7 @@ class Race:
         with trio.move_on_after(self.wait_s):
             await self.decided.wait()
         if not self.decided.is_set() and (rival := self.call.rival(self.start)):
-            await self._take_part(self.call.attempt(rival, self, hedge=True))
+            await self._take_part(self.call.attempt(rival, self))
 
     def won_by(self, attempt: Attempt) -> bool:
         """Whether `attempt` is the first with content. The others are over then."""
@@ -187,12 +208,18 @@ class Race:
                     scope.cancel()
         return self.winner is attempt
 
+    def beside(self, attempt: Attempt) -> bool:
+        """Whether another one is under way: who waits for a place has not begun."""
+        return any(other is not attempt and other.called for other in self.scopes)
+
     async def _take_part(self, attempt: Attempt) -> None:
         with trio.CancelScope() as scope:
             self.scopes[attempt] = scope
             await attempt.run()
         del self.scopes[attempt]
-        if self.winner is None and not scope.cancelled_caught and self.call.settled(attempt):
+        if self.winner not in (None, attempt):
+            self.call.overtaken(attempt)
+        elif self.winner is None and self.call.settled(attempt):
             # A whole answer without any content is one too.
             self.won_by(attempt)
         self.decided.set()

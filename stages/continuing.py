@@ -8,7 +8,6 @@ Only bare text can be taken up like that, and only by models that go on with wor
 """
 
 from collections.abc import Awaitable, Callable
-from math import ceil
 
 from attrs import define, evolve, field, frozen
 
@@ -26,10 +25,9 @@ from pipeline.values.events import (
 from pipeline.values.exchange import Candidate, Plan
 from pipeline.values.messages import ChatRequest, Message, Request, Role, Text
 from pipeline.values.problems import Kind
-from pipeline.values.sizes import input_tokens
+from pipeline.values.sizes import input_tokens, tokens_of
 from stages.moves import LEAST_TIME_S, CallOptions, Start, Try, World, another
 
-BYTES_A_TOKEN = 4
 # What only belongs to the beginning of an answer, or to a thought about how to go on.
 UNTOLD = (Started, ThinkingDelta, ExtraDelta)
 
@@ -106,8 +104,7 @@ def next_part(
     prefills: Callable[[Candidate], bool],
 ) -> Start | None:
     """Who goes on with what was said, after `tries`, the last of which has just failed; None: nobody."""
-    last = tries[-1].problem
-    if last.kind is not Kind.STREAM_ERROR and not last.rule.other:
+    if any(not one.problem.rule.other and one.problem.kind is not Kind.STREAM_ERROR for one in tries):
         return None
     if not said.plain or not said.text.strip() or left_tokens(request, said.text) == 0:
         return None
@@ -133,7 +130,7 @@ def continuation(
     `request`: the client's. Where the part told no usage, it is guessed: it will be paid for all the same.
     """
     asked, known = (before.request, before.text) if before else (request, "")
-    own = usage or Usage(input_tokens(asked), tokens_of(text[len(known) :]), estimated=True)
+    own = usage or Usage(input_tokens(asked), tokens_of(len(text[len(known) :].encode())), estimated=True)
     used = added(before.used, own) if before else own
     messages = (*request.messages, Message(Role.ASSISTANT, (Text(text.rstrip()),)))
     sampling = evolve(request.sampling, max_tokens=left_tokens(request, text))
@@ -148,12 +145,7 @@ def continuation(
 def left_tokens(request: ChatRequest, text: str) -> int | None:
     """How many tokens the answer may still have after `text`; None: as many as it likes."""
     limit = request.sampling.max_tokens
-    return None if limit is None else max(0, limit - tokens_of(text))
-
-
-def tokens_of(text: str) -> int:
-    """About how many tokens a text is."""
-    return ceil(len(text.encode()) / BYTES_A_TOKEN)
+    return None if limit is None else max(0, limit - tokens_of(len(text.encode())))
 
 
 def added(one: Usage, other: Usage) -> Usage:

@@ -16,20 +16,24 @@ def input_cost(target: Target, tokens: int) -> float | None:
 
 
 def estimated_cost(target: Target, request: Request, tokens: int) -> float | None:
-    """What a request of `tokens` is likely to cost with its answer."""
+    """What a request of `tokens` is likely to cost with its answers."""
     read, price = input_cost(target, tokens), target.facts.price or Price()
     if read is None or isinstance(request, EmbedRequest):
         return read
     if price.output is None:
         return None
-    limit = request.sampling.max_tokens if isinstance(request, ChatRequest) else None
-    return read + price.output * min(limit or USUAL_OUTPUT, USUAL_OUTPUT) / MILLION
+    limit, answers = None, 1
+    if isinstance(request, ChatRequest):
+        limit, answers = request.sampling.max_tokens, request.choices
+    return read + price.output * answers * min(limit or USUAL_OUTPUT, USUAL_OUTPUT) / MILLION
 
 
 def cost_of(target: Target, usage: Usage | None) -> float | None:
     """What an answer of `usage` has cost."""
     price = target.facts.price
     if price is None or price.input is None or usage is None or usage.input is None:
+        return None
+    if usage.output and price.output is None:
         return None
     cached = usage.cached or 0
     at_cache = price.input if price.cached is None else price.cached

@@ -17,7 +17,7 @@ from pipeline.wiring import Catalog, compose
 from stages.explaining import Explainer
 
 # These hold a request up or ask somebody, and decide nothing about its targets.
-LEFT_OUT = frozenset({"limit"})
+LEFT_OUT = frozenset({"limit", "cache", "coalesce"})
 
 
 @frozen

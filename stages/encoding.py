@@ -21,16 +21,25 @@ def fitted_to(exchange: Exchange, target: Target) -> ChatRequest | EmbedRequest:
 
 
 def encoded_for(
-    exchange: Exchange, request: ChatRequest | EmbedRequest, target: Target, codec: Codec
+    exchange: Exchange,
+    request: ChatRequest | EmbedRequest,
+    target: Target,
+    codec: Codec,
+    lost: Losses = (),
 ) -> Encoded | Problem:
-    """`request`, fitted to `target`, as it is sent there; or why it cannot be said, or may not, where nothing may be lost."""
+    """`request`, fitted to `target`, as it is sent there; or why it cannot be said, or may not, where nothing may be lost.
+
+    `lost`: what it has lost already.
+    """
     encoded = codec.encode(request, target)
     if isinstance(encoded, Problem):
         return encoded
     if request is not exchange.request:
         encoded = evolve(encoded, losses=(WITHOUT_THINKING, *encoded.losses))
-    if exchange.strict and (lost := _lost(encoded.losses)):
-        return Problem(Kind.LOSSY, f"no provider can be told all of this request; lost: {lost}", lost)
+    if lost:
+        encoded = evolve(encoded, losses=(*lost, *encoded.losses))
+    if exchange.strict and (names := _lost(encoded.losses)):
+        return Problem(Kind.LOSSY, f"no provider can be told all of this request; lost: {names}", names)
     return encoded
 
 

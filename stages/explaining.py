@@ -76,16 +76,21 @@ class Explainer:
     def _world(self, exchange: Exchange) -> World:
         env = self.env
         now = env.now()
-        return World(env.snapshot(), now, exchange.deadline - now, self._free, env.rolls(1)[0])
+        return World(env.snapshot(), now, exchange.deadline - now, self._free, env.rolls(1)[0], self._crowd)
+
+    def _crowd(self, candidate: Candidate) -> float:
+        return self.env.leaves.crowd(candidate.target)
 
     def _free(self, candidate: Candidate) -> bool:
-        return self.env.gates[candidate.target.provider.name].free
+        return self.env.leaves.free(candidate.target)
 
     def _hedge_after(self, exchange: Exchange, plan: Plan) -> float | None:
         """After how long a second one would be asked beside the first."""
         world = self._world(exchange)
         first = next_move(plan, (), self.options, world)
-        return hedge_after(first.candidate, plan, self.options, world) if isinstance(first, Start) else None
+        if not isinstance(first, Start):
+            return None
+        return hedge_after(first.candidate, plan, exchange.request, self.options, world)
 
     def _candidate(self, exchange: Exchange, candidate: Candidate, tokens: int) -> dict[str, Any]:
         target, snapshot, now = candidate.target, self.env.snapshot(), self.env.now()

@@ -2,7 +2,8 @@
 
 from pipeline.state.eligibility import Eligible, eligibility
 from pipeline.values.exchange import Candidate, Exchange, Plan
-from pipeline.values.sizes import input_tokens
+from pipeline.values.messages import Request
+from pipeline.values.sizes import input_tokens, size_class
 from stages.costs import input_cost
 from stages.moves import CallOptions, World
 
@@ -11,17 +12,27 @@ LEAST_WAIT_S = 0.25
 QUANTILE = 0.95
 
 
-def hedge_after(candidate: Candidate, plan: Plan, options: CallOptions, world: World) -> float | None:
-    """Seconds after which a second target would be asked beside `candidate`; None: never."""
-    if options.hedge == "off" or not _others(candidate, plan):
+def hedge_after(
+    candidate: Candidate, plan: Plan, request: Request, options: CallOptions, world: World
+) -> float | None:
+    """Seconds after which a second target would be asked beside `candidate`; None: never.
+
+    A request that leaves something behind, or has the provider do something, would do so twice.
+    """
+    if options.hedge == "off" or request.stateful or not _others(candidate, plan):
         return None
     if options.hedge == "delay":
         return options.hedge_after
-    first_tokens = world.snapshot.target(candidate.target.name).first_tokens
+    first_tokens = world.snapshot.target(candidate.target.name).first_tokens.of(size_of(request, options))
     if first_tokens.count(world.now) < LEAST_SAMPLES:
         return None
     usual = first_tokens.quantile(QUANTILE, world.now)
     return None if usual is None else max(LEAST_WAIT_S, usual)
+
+
+def size_of(request: Request, options: CallOptions) -> int | None:
+    """The class of sizes by which it is told what is slow; None where nobody asks for that."""
+    return size_class(input_tokens(request)) if options.hedge == "p95" else None
 
 
 def hedge_candidate(

@@ -18,7 +18,7 @@ LastResort: TypeAlias = Literal["probe_only", "ignore_breakers", "fail_fast"]
 LEAST_TIME_S, LEAST_SHARE = 1.0, 0.5
 SAME_ATTEMPTS = 2
 BACKOFF_BASE_S, BACKOFF_MOST_S = 0.25, 8.0
-HINT_MOST_S = 10.0
+HINT_MOST_S, HINT_SPREAD = 10.0, 0.1
 # Where all are closed off, one call a second finds out whether that is still so.
 FORCED_EVERY_S = 1.0
 SOONEST_S, LATEST_S = 1.0, 60.0
@@ -65,9 +65,15 @@ class Try:
     called: bool
 
 
+def nobody_waits(candidate: Candidate) -> float:
+    """Where no line is known."""
+    return 0.0
+
+
 @frozen
 class World:
-    """What the moves look at beside the plan. `free`: whether a candidate has a permit to give now.
+    """What the moves look at beside the plan. `free`: whether a candidate has a permit to give now; `crowd`: how many wait
+    there for each permit.
 
     `left_s`: what the exchange has left of its time. `roll` in [0, 1) is chance: it spreads pauses and picks.
     """
@@ -77,19 +83,21 @@ class World:
     left_s: float
     free: Callable[[Candidate], bool]
     roll: float
+    crowd: Callable[[Candidate], float] = nobody_waits
 
 
 @frozen
 class Start:
     """Make an attempt at `candidate` after `delay_s` seconds. `again`: its provider was asked before.
 
-    `alone`: nobody else could be asked.
+    `alone`: nobody else could be asked. `extra`: it is not the first of its exchange, so the house must afford it.
     """
 
     candidate: Candidate
     delay_s: float = 0.0
     again: bool = False
     alone: bool = False
+    extra: bool = False
 
 
 @frozen
@@ -107,13 +115,16 @@ def next_move(plan: Plan, tries: tuple[Try, ...], options: CallOptions, world: W
     if not tries:
         return _first(plan, options, world)
     called = tuple([attempt for attempt in tries if attempt.called])
-    last = tries[-1]
-    if not _worth_another(last, plan) or options.fallback == "none" or len(called) >= options.max_attempts:
+    if options.fallback == "none" or len(called) >= options.max_attempts:
         return GiveUp(_verdict(tries))
-    if world.left_s < LEAST_TIME_S:
+    left = _left(plan, tries)
+    waited = tries[-1].problem.kind is Kind.LOCAL_LIMIT
+    if world.left_s < LEAST_TIME_S and (waited or (called and left)):
         return GiveUp(Problem(Kind.DEADLINE, "the request's own time ran out before a provider answered"))
     return (
-        _again(plan, tries, options, world) or _other(plan, tries, options, world) or GiveUp(_verdict(tries))
+        _again(left, tries, options, world)
+        or another(left, plan, tries, options, world)
+        or GiveUp(_verdict(tries))
     )
 
 
@@ -132,19 +143,36 @@ def _ordered(candidates: tuple[Candidate, ...], plan: Plan, world: World) -> tup
 
 
 def _pick(
-    candidates: tuple[Candidate, ...], world: World, again: frozenset[str] = frozenset()
+    candidates: tuple[Candidate, ...], world: World, asked: frozenset[str] = frozenset()
 ) -> Start | None:
-    """The first that may be asked and has a permit; the first that may be asked where every one is busy."""
+    """The first that may be asked and has a permit; where every one is busy, the one with the shortest line for its size.
+
+    While any who has the model itself may be asked nobody stands in for it: to be busy is not to fail. `asked`: the
+    providers that the exchange was at before.
+    """
     able = [one for one in candidates if may_be_asked(one, world)]
     if not able:
         return None
-    chosen = next((one for one in able if world.free(one)), able[0])
-    return Start(chosen, again=chosen.target.provider.name in again, alone=len(able) == 1)
+    own = [one for one in able if one.group == 0] or able
+    chosen = next((one for one in own if world.free(one)), None) or min(own, key=world.crowd)
+    again = chosen.target.provider.name in asked
+    return Start(chosen, again=again, alone=len(able) == 1, extra=bool(asked))
 
 
 def may_be_asked(candidate: Candidate, world: World) -> bool:
     """Whether nothing speaks against asking it now."""
     return isinstance(eligibility(candidate.target, world.snapshot, world.now), Eligible)
+
+
+def may_begin(start: Start, snapshot: Snapshot, now: float, left_s: float) -> bool:
+    """Whether an attempt that was chosen earlier, and had to wait since, may still be made."""
+    if not isinstance(eligibility(start.candidate.target, snapshot, now), Eligible):
+        return False
+    if not start.extra:
+        return True
+    return left_s >= LEAST_TIME_S and snapshot.retries.allows(
+        start.candidate.target.provider.name, start.again, now
+    )
 
 
 def _last_resort(candidates: tuple[Candidate, ...], options: CallOptions, world: World) -> Move:
@@ -155,8 +183,8 @@ def _last_resort(candidates: tuple[Candidate, ...], options: CallOptions, world:
         return GiveUp(Problem(Kind.NOT_FOUND, target=candidates[0].target.name))
     bars = [(_reopens(one, world), one) for one in candidates]
     soonest, candidate = min(bars, key=lambda bar: bar[0])
-    last = world.snapshot.target(candidate.target.name).last_used
-    rested = last is None or world.now - last >= FORCED_EVERY_S
+    used = [world.snapshot.target(one.target.name).last_used for one in candidates]
+    rested = all(last is None or world.now - last >= FORCED_EVERY_S for last in used)
     if options.last_resort == "probe_only" and rested:
         return Start(candidate, alone=True)
     wait_s = min(LATEST_S, max(SOONEST_S, soonest - world.now))
@@ -174,19 +202,18 @@ def _reopens(candidate: Candidate, world: World) -> float:
     return found.until if isinstance(found, Barred) else world.now
 
 
-def _worth_another(last: Try, plan: Plan) -> bool:
-    """Whether any further attempt could mend the last failure."""
-    kind, rule = last.problem.kind, last.problem.rule
-    return rule.other or rule.same != "no" or any(one.instead_of is kind for one in plan.candidates)
-
-
-def _again(plan: Plan, tries: tuple[Try, ...], options: CallOptions, world: World) -> Start | None:
-    """The same candidate once more, where the strategy and the problem allow it."""
+def _again(
+    left: tuple[Candidate, ...], tries: tuple[Try, ...], options: CallOptions, world: World
+) -> Start | None:
+    """The same candidate once more, where the strategy and the problem allow it. `left`: the others."""
     last = tries[-1]
     rule, candidate = last.problem.rule, last.candidate
     if options.fallback != "retry_same" or not last.called or rule.same == "no":
         return None
-    if rule.same == "hint" and any(may_be_asked(one, world) for one in _left(plan, tries)):
+    if candidate.instead_of is not _stood_in_for(tries):
+        return None
+    alone = not any(may_be_asked(one, world) for one in left)
+    if rule.same == "hint" and not alone:
         return None
     before = sum(attempt.called and attempt.candidate.target == candidate.target for attempt in tries)
     delay_s = _pause_s(last.problem, before, candidate, world)
@@ -194,32 +221,31 @@ def _again(plan: Plan, tries: tuple[Try, ...], options: CallOptions, world: Worl
         return None
     if not world.snapshot.retries.allows(candidate.target.provider.name, True, world.now):
         return None
-    return Start(candidate, delay_s, again=True)
+    return Start(candidate, delay_s, again=True, alone=alone, extra=True)
 
 
 def _pause_s(problem: Problem, before: int, candidate: Candidate, world: World) -> float | None:
     """Seconds until the same may be asked once more; None where that is too long, or cannot be known."""
-    hint = problem.retry_after
+    # A hint of 0 is none, as it is for rests.
+    hint = problem.retry_after if problem.retry_after and problem.retry_after > 0 else None
     found = eligibility(candidate.target, world.snapshot, world.now)
     if isinstance(found, Eligible):
         if hint is None:
             return world.roll * min(BACKOFF_MOST_S, BACKOFF_BASE_S * 2.0 ** (before - 1))
-        return hint * (1 + 0.1 * world.roll) if hint <= HINT_MOST_S else None
+        return hint * (1 + HINT_SPREAD * world.roll) if hint <= HINT_MOST_S else None
     if found.reason != "resting" or hint is None or hint > HINT_MOST_S:
         return None
-    # It rests because it said so: for that long, and not a moment less.
-    return found.until - world.now
-
-
-def _other(plan: Plan, tries: tuple[Try, ...], options: CallOptions, world: World) -> Start | None:
-    """The next candidate that was not tried yet and can be afforded."""
-    return another(_left(plan, tries), plan, tries, options, world)
+    # It rests because it said so: for that long, and not a moment less. What it said to others may be longer.
+    rest_s = found.until - world.now
+    return rest_s if rest_s <= HINT_MOST_S * (1 + HINT_SPREAD) else None
 
 
 def another(
     left: tuple[Candidate, ...], plan: Plan, tries: tuple[Try, ...], options: CallOptions, world: World
 ) -> Start | None:
-    """The next of those that are `left` that can be afforded."""
+    """The next of those that are `left` that can be afforded. Where nobody was called so far it is the first, and costs
+    nothing.
+    """
     if options.fallback == "best_alternative":
         left = _ordered(left, plan, world)
     called = any(attempt.called for attempt in tries)
@@ -228,20 +254,29 @@ def another(
         [
             one
             for one in left
-            if _in_time(one, world)
-            and (not called or world.snapshot.retries.allows(*_costs(one, asked), world.now))
+            if not called
+            or (_in_time(one, world) and world.snapshot.retries.allows(*_costs(one, asked), world.now))
         ]
     )
     return _pick(able, world, asked)
 
 
 def _left(plan: Plan, tries: tuple[Try, ...]) -> tuple[Candidate, ...]:
-    """Who may still be asked after the last failure: those that stand in for it by name come first."""
-    kind, other = tries[-1].problem.kind, tries[-1].problem.rule.other
+    """Who was not tried yet and may be."""
+    kind = _stood_in_for(tries)
     tried = {attempt.candidate.target.name for attempt in tries}
-    fresh = [one for one in plan.candidates if one.target.name not in tried]
-    named = [one for one in fresh if one.instead_of is kind]
-    return tuple(named + ([one for one in fresh if one.instead_of is None] if other else []))
+    return tuple([one for one in plan.candidates if one.target.name not in tried and one.instead_of is kind])
+
+
+def _stood_in_for(tries: tuple[Try, ...]) -> Kind | None:
+    """The failure that just any other cannot mend: from then on only those are asked that stand in for it by name.
+
+    What was refused for what it is about stays that, whatever those who stand in say. None: there was no such failure.
+    """
+    final = [attempt.problem.kind for attempt in tries if not attempt.problem.rule.other]
+    if Kind.POLICY in final:
+        return Kind.POLICY
+    return final[-1] if final else None
 
 
 def _costs(candidate: Candidate, asked: frozenset[str]) -> tuple[str, bool]:
@@ -258,4 +293,6 @@ def _in_time(candidate: Candidate, world: World) -> bool:
 
 
 def _verdict(tries: tuple[Try, ...]) -> Problem:
-    return most_useful(tuple([attempt.problem for attempt in tries]))
+    """What the client is told. Who could not be told the request says nothing of how the others failed."""
+    heard = [one for one in tries if one.called or one.problem.kind is Kind.LOCAL_LIMIT] or tries
+    return most_useful(tuple([attempt.problem for attempt in heard]))

@@ -1,6 +1,7 @@
 """record: one Record of each exchange, closed exactly once, whoever hung up."""
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Any
 
 from attrs import define, field, frozen
@@ -9,9 +10,20 @@ from pipeline.ports import Env
 from pipeline.protocol import Stage, folding
 from pipeline.values.events import Batch, Failed, Finished, Usage, UsageSeen
 from pipeline.values.exchange import Attempt, Exchange, Losses, Record
-from pipeline.values.facts import Admitted, AttemptEnded, AttemptStarted, Connected, Fact, FirstToken, Moved
+from pipeline.values.facts import (
+    Admitted,
+    AttemptEnded,
+    AttemptStarted,
+    Connected,
+    Fact,
+    FirstToken,
+    Moved,
+    Reused,
+    TurnedAway,
+)
 from pipeline.values.problems import Kind, Outcome, Problem
 from pipeline.wiring import Entry
+from stages.continuing import added
 
 
 @frozen
@@ -32,6 +44,9 @@ class Trial:
     cancelled: bool = False
     connected_s: float | None = None
     continues: bool = False
+    cost: float | None = None
+    usage: Usage | None = None
+    losses: Losses = ()
 
     def closed(self) -> Attempt:
         """The attempt. What has a first content was committed by it."""
@@ -45,6 +60,7 @@ class Trial:
             self.first is not None,
             self.cancelled,
             self.connected_s,
+            self.cost,
         )
 
 
@@ -56,12 +72,12 @@ class Draft:
 
     exchange: Exchange
     trials: dict[int, Trial] = field(factory=dict)
-    losses: Losses = ()
-    usage: Usage = Usage()
+    usage: Usage | None = None
     queued_s: float = 0.0
     finished: bool = False
     problem: Problem | None = None
     strategy: str | None = None
+    reused: Reused | None = None
 
 
 def drafted(draft: Draft, seen: Batch | Fact) -> Draft:
@@ -96,17 +112,21 @@ def _moved(draft: Draft, fact: Moved) -> None:
         draft.strategy = fact.exchange.plan.strategy
 
 
-def _admitted(draft: Draft, fact: Admitted) -> None:
+def _admitted(draft: Draft, fact: Admitted | TurnedAway) -> None:
     draft.queued_s = fact.waited_s
 
 
 def _started(draft: Draft, fact: AttemptStarted) -> None:
-    draft.trials[fact.number] = Trial(fact.number, fact.target, fact.at, continues=fact.continues)
-    draft.losses = fact.losses
+    trial = Trial(fact.number, fact.target, fact.at, continues=fact.continues, losses=fact.losses)
+    draft.trials[fact.number] = trial
 
 
 def _connected(draft: Draft, fact: Connected) -> None:
     draft.trials[fact.number].connected_s = fact.resolve_s + fact.connect_s + fact.tls_s
+
+
+def _reused(draft: Draft, fact: Reused) -> None:
+    draft.reused = fact
 
 
 def _first(draft: Draft, fact: FirstToken) -> None:
@@ -116,16 +136,19 @@ def _first(draft: Draft, fact: FirstToken) -> None:
 def _ended(draft: Draft, fact: AttemptEnded) -> None:
     trial = draft.trials[fact.number]
     trial.ended, trial.verdict, trial.cancelled = fact.at, fact.verdict, fact.cancelled
+    trial.cost, trial.usage = fact.cost, fact.usage
 
 
 SEEN: Mapping[type, Callable[[Draft, Any], None]] = {
     Batch: _ending,
     Moved: _moved,
     Admitted: _admitted,
+    TurnedAway: _admitted,
     AttemptStarted: _started,
     Connected: _connected,
     FirstToken: _first,
     AttemptEnded: _ended,
+    Reused: _reused,
 }
 
 
@@ -144,13 +167,34 @@ def _served_by(attempts: tuple[Attempt, ...]) -> Attempt | None:
     return None
 
 
+def _usage(draft: Draft) -> Usage:
+    """What the answer has used: as the client was told, or else what its parts have; those of all attempts, if it has none."""
+    if draft.usage is not None:
+        return draft.usage
+    trials = list(draft.trials.values())
+    parts = [trial for trial in trials if trial.first is not None] or trials
+    return reduce(added, [trial.usage for trial in parts if trial.usage is not None], Usage())
+
+
+def _losses(draft: Draft) -> Losses:
+    """What the request lost at who answered, or at the last who was asked."""
+    trials = list(draft.trials.values())
+    answered = [trial for trial in trials if trial.first is not None] or trials[-1:]
+    return answered[0].losses if answered else ()
+
+
+def _cost(attempts: tuple[Attempt, ...]) -> float | None:
+    costs = [attempt.cost for attempt in attempts if attempt.cost is not None]
+    return sum(costs) if costs else None
+
+
 def closed(draft: Draft, now: float, epoch: float) -> Record:
     """The Record of an exchange that ended at `now` (monotonic) and `epoch` (wall clock)."""
     exchange, problem = draft.exchange, draft.problem
     request, arrived = exchange.request, exchange.arrived
     attempts = tuple([trial.closed() for trial in draft.trials.values()])
     served = _served_by(attempts)
-    status = 200 if draft.finished or served else problem.http_status if problem else None
+    status = 200 if draft.finished or served or draft.reused else problem.http_status if problem else None
     return Record(
         id=exchange.id,
         at=epoch - (now - arrived),
@@ -159,18 +203,20 @@ def closed(draft: Draft, now: float, epoch: float) -> Record:
         operation=request.operation,
         model=request.model,
         stream=request.stream,
-        outcome=outcome_of(draft, served is not None),
+        outcome=outcome_of(draft, served is not None or draft.reused is not None),
         problem=problem.kind if problem else None,
         status=status,
-        served=served.target if served else None,
+        served=served.target if served else draft.reused.target if draft.reused else None,
         attempts=attempts,
-        losses=draft.losses,
-        usage=draft.usage,
+        losses=_losses(draft),
+        usage=_usage(draft),
         queued_s=draft.queued_s,
         ttft_s=served.first - arrived if served and served.first is not None else None,
         duration_s=now - arrived,
         strategy=draft.strategy,
         continued=sum(trial.continues and trial.first is not None for trial in draft.trials.values()),
+        cost=_cost(attempts),
+        reused=draft.reused.exchange if draft.reused else None,
     )
 
 

@@ -5,7 +5,6 @@ The first depends on the name, the providers' lists and the configuration alone,
 """
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from operator import is_not
 from typing import Protocol
 
@@ -18,20 +17,22 @@ from pipeline.ports import Env
 from pipeline.protocol import Stage, before
 from pipeline.serving import Served, lacking, who_serves
 from pipeline.state.board import Snapshot
+from pipeline.values.callers import Caller
 from pipeline.values.exchange import Candidate, Exchange, Plan, Preference, Refused
 from pipeline.values.messages import ChatRequest, EmbedRequest, Image, Request
 from pipeline.values.problems import Kind, Problem
-from pipeline.values.sizes import input_tokens
 from pipeline.values.targets import Capability, ModelFacts, ModelRule, Provider, Target
 from pipeline.wiring import Entry
-from stages.ranking import Ranking
-from stages.strategies import strategy_named
+from stages.ranking import Ranking, Standing
+from stages.strategies import Sized, strategy_named
 
 # What a model is made for, and cannot learn.
 SORTS = frozenset({"completion", "embedding", "insert"})
 
 # How many times longer than a model's context a request must seem before it is not even tried: estimates are rough.
 SURELY = 2
+
+UNBALANCED = "load balancing is off, so the first alone is asked"
 
 MOST_NAMES = 1024
 LONGEST_NAME = 256
@@ -56,10 +57,14 @@ class RouteOptions:
 
 @frozen
 class Group:
-    """Who serves one model. `instead_of`: it stands in for the one asked for, after a failure of this kind alone."""
+    """Who serves one model, called `name`.
+
+    `instead_of`: it stands in for the one asked for, after a failure of this kind alone.
+    """
 
     served: Served
     instead_of: Kind | None = None
+    name: str = ""
 
 
 @frozen
@@ -99,18 +104,25 @@ class House:
         return self.known.cheapest_first
 
     def serving(self, name: str, snapshot: Snapshot) -> Found:
-        """Who serves `name`, then who serves each model that stands in for it; no target twice."""
+        """Who serves `name`, then who serves each model that stands in for it; no target twice for one occasion."""
         lists: Lists = {provider: snapshot.provider(provider).models for provider in self.providers}
         rule = rule_of(name, self.models)
-        known: set[Target] = set()
-        groups = []
+        known: set[tuple[Target, Kind | None]] = set()
+        own: frozenset[Target] = frozenset()
+        groups: list[Group] = []
         for asked, instead_of in ((name, None), *(stand_ins(rule) if rule else ())):
             served = who_serves(
                 asked, self.providers, lists, self.models, self.patterns, self.allowed, self.known
             )
-            new = tuple(target for target in dict.fromkeys(served.targets) if target not in known)
-            known.update(new)
-            groups.append(Group(Served(new, served.why), instead_of))
+            new = tuple(
+                target
+                for target in dict.fromkeys(served.targets)
+                if target not in own and (target, instead_of) not in known
+            )
+            known.update((target, instead_of) for target in new)
+            if not groups:
+                own = frozenset(new)
+            groups.append(Group(Served(new, served.why), instead_of, asked))
         return Found(tuple(groups), rule.strategy if rule else None)
 
 
@@ -212,85 +224,100 @@ def plan_for(
     """The exchange with its plan, or why nobody can serve it."""
     request, preference = exchange.request, exchange.preference
     found = house.serving(request.model, snapshot)
+    if exchange.caller.models or exchange.caller.providers:
+        found = permitted(found, exchange.caller)
     own = found.groups[0].served
     if not _preferred(own.targets, preference):
         return _nobody(request.model, own, preference)
-    sized = Sized(request)
+    wanted = Wanted(request)
     candidates = tuple(
         [
             Candidate(target, 0.0, group.served.why, number, group.instead_of)
             for number, group in enumerate(found.groups)
-            for target in _fitting(_preferred(group.served.targets, preference), sized)
+            for target in _fitting(_preferred(group.served.targets, preference), wanted)
         ]
     )
     if not candidates or candidates[0].group != 0:
         first = _preferred(own.targets, preference)[0]
-        return Problem(Kind.UNSUPPORTED, subject=surely_lacking(first, sized.needs), target=first.name)
-    candidates = _longer_first(candidates, sized)
+        return Problem(Kind.UNSUPPORTED, subject=surely_lacking(first, wanted.needs), target=first.name)
+    candidates = _longer_first(candidates, wanted)
     strategy = exchange.strategy or found.strategy or options.strategy
-    ranking = Ranking(strategy_named(strategy), request, preference, house.cheapest_first)
-    ordered = ranking(candidates, snapshot, now, roll)
-    kept = ordered if options.load_balancing else ordered[:1]
-    refused = refusals(found, preference, sized) if exchange.explain else ()
-    return exchange.planned(Plan(kept, f"{strategy} ({own.why})", ranking, refused))
+    ranking = Ranking(strategy_named(strategy), wanted, preference, house.cheapest_first)
+    refused: tuple[Refused, ...] = ()
+    if len(candidates) > 1 or exchange.explain:
+        # The score of one alone is only told.
+        candidates = ranking(candidates, snapshot, now, roll)
+    if exchange.explain:
+        refused = refusals(found, preference, wanted)
+    order = Standing.of(ranking, candidates, snapshot, now)
+    if not options.load_balancing:
+        refused += tuple([Refused(one.target, UNBALANCED) for one in candidates[1:]])
+        candidates = candidates[:1]
+    return exchange.planned(Plan(candidates, f"{strategy} ({own.why})", order, refused))
 
 
-def refusals(found: Found, preference: Preference, sized: "Sized") -> tuple[Refused, ...]:
+def permitted(found: Found, caller: Caller) -> Found:
+    """What is left for the caller: to him the models and providers that he may not use are none."""
+    groups = []
+    for group in found.groups:
+        may_ask = caller.may_ask_for(group.name)
+        targets = [one for one in group.served.targets if may_ask and caller.may_use(one.provider.name)]
+        groups.append(evolve(group, served=Served(tuple(targets), group.served.why)))
+    return evolve(found, groups=tuple(groups))
+
+
+def refusals(found: Found, preference: Preference, wanted: "Wanted") -> tuple[Refused, ...]:
     """Who has the model, or stands in for it, and is no candidate; and why."""
     told = []
     for group in found.groups:
         admitted = _preferred(group.served.targets, preference)
-        fitting = _fitting(admitted, sized)
+        fitting = _fitting(admitted, wanted)
         for target in group.served.targets:
             if target not in admitted:
                 told.append(Refused(target, "the client admits other providers only"))
             elif target not in fitting:
-                told.append(Refused(target, _why_unfit(target, sized)))
+                told.append(Refused(target, _why_unfit(target, wanted)))
     return tuple(told)
 
 
-def _why_unfit(target: Target, sized: "Sized") -> str:
-    if (need := lacking(target, (*sized.needs, *sized.wished))) is not None:
+def _why_unfit(target: Target, wanted: "Wanted") -> str:
+    if (need := lacking(target, (*wanted.needs, *wanted.wished))) is not None:
         return f"has no {need}"
-    return f"takes {target.facts.context_length} tokens, and the request has about {sized.tokens}"
+    return f"takes {target.facts.context_length} tokens, and the request has about {wanted.tokens}"
 
 
-class Sized:
-    """A request with what is reckoned of it once, and only if it is asked."""
+class Wanted(Sized):
+    """A request with what a model must have for it, and had better have."""
 
     def __init__(self, request: Request) -> None:
-        self.request = request
+        super().__init__(request)
         self.needs = needs_of(request)
         self.wished = wishes_of(request)
-
-    @cached_property
-    def tokens(self) -> int:
-        """Its tokens, by estimate."""
-        return input_tokens(self.request)
 
     def surely_exceeds(self, limit: int | None) -> bool:
         """Whether it is longer than `limit` tokens by so much that the estimate cannot be wrong."""
         return limit is not None and self.tokens > SURELY * limit
 
 
-def _fitting(targets: tuple[Target, ...], sized: Sized) -> tuple[Target, ...]:
+def _fitting(targets: tuple[Target, ...], wanted: Wanted) -> tuple[Target, ...]:
     """Those that can do it, without those that are surely too short where others are not. What none can take is for the
     provider to say: some cut what is too long.
     """
-    able = _able(targets, sized.needs, sized.wished)
+    able = _able(targets, wanted.needs, wanted.wished)
     if len(able) < 2:
         return able
-    return tuple([one for one in able if not sized.surely_exceeds(one.facts.context_length)]) or able
+    return tuple([one for one in able if not wanted.surely_exceeds(one.facts.context_length)]) or able
 
 
-def _longer_first(candidates: tuple[Candidate, ...], sized: Sized) -> tuple[Candidate, ...]:
+def _longer_first(candidates: tuple[Candidate, ...], wanted: Wanted) -> tuple[Candidate, ...]:
     """Where the request is surely too long for the model: those first that stand in for it then, without a vain attempt."""
     longer = [one for one in candidates if one.instead_of is Kind.CONTEXT_LENGTH]
     own = [one for one in candidates if one.group == 0]
-    if not longer or not all(sized.surely_exceeds(one.target.facts.context_length) for one in own):
+    if not longer or not all(wanted.surely_exceeds(one.target.facts.context_length) for one in own):
         return candidates
     promoted = [evolve(one, instead_of=None, group=one.group - longer[0].group) for one in longer]
-    rest = [evolve(one, group=one.group + len(longer)) for one in candidates if one not in longer]
+    behind = promoted[-1].group + 1
+    rest = [evolve(one, group=one.group + behind) for one in candidates if one not in longer]
     return (*promoted, *rest)
 
 

@@ -3,16 +3,20 @@
 It gives a target a score for this request, as things stand now; the lowest is asked first. All see the same `View`.
 """
 
-from collections.abc import Callable, Mapping
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import import_module
-from typing import TypeAlias
+from inspect import iscoroutinefunction, signature
+from typing import Any, TypeAlias
 
-from attrs import define
+from attrs import define, field
 
 from pipeline.state.board import Snapshot
-from pipeline.state.eligibility import Barred, eligibility
+from pipeline.state.eligibility import Barred, Eligible, eligibility
+from pipeline.values.exchange import Turn
 from pipeline.values.messages import ChatRequest, Request
 from pipeline.values.sizes import input_tokens
 from pipeline.values.targets import Target
@@ -27,6 +31,24 @@ UNMEASURED_S = 5.0
 # A target that fails at once is never busy. It is taken for so many times busier as all its calls fail.
 FAILING_FACTOR = 10.0
 UNPRICED = 1e9
+# Longer ago than anything that was ever measured.
+NEVER_S = 1e9
+
+log = logging.getLogger("ollama_proxy.strategies")
+
+
+class Sized:
+    """A request. Its tokens are reckoned once, and only where somebody asks for them."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self._tokens = 0
+
+    @property
+    def tokens(self) -> int:
+        """Its tokens, by estimate."""
+        self._tokens = self._tokens or input_tokens(self.request)
+        return self._tokens
 
 
 @define(eq=False, slots=False)
@@ -38,15 +60,28 @@ class View:
 
     targets: tuple[Target, ...]
     snapshot: Snapshot
-    request: Request
+    sized: Sized
     now: float
     roll: float = 0.5
     cheapest_first: tuple[str, ...] = ()
+    _found: dict[str, Eligible | Barred] = field(factory=dict, init=False)
 
-    @cached_property
+    @property
+    def request(self) -> Request:
+        """The request."""
+        return self.sized.request
+
+    @property
     def tokens(self) -> int:
         """Tokens of the request, by estimate."""
-        return input_tokens(self.request)
+        return self.sized.tokens
+
+    def eligibility(self, target: Target) -> Eligible | Barred:
+        """Whether it may be asked now, found out once a view."""
+        name = target.name
+        if (found := self._found.get(name)) is None:
+            found = self._found[name] = eligibility(target, self.snapshot, self.now)
+        return found
 
     @cached_property
     def favourite(self) -> str | None:
@@ -60,7 +95,7 @@ class View:
 
     def weight(self, target: Target) -> float:
         """The share of calls it should get: as configured, and less for a while after a bad time."""
-        found = eligibility(target, self.snapshot, self.now)
+        found = self.eligibility(target)
         return target.provider.weight * (1.0 if isinstance(found, Barred) else found.weight)
 
 
@@ -73,8 +108,8 @@ def by_priority(target: Target, view: View) -> float:
 
 
 def by_capability(target: Target, view: View) -> float:
-    """How well the model fits the request, then the priority."""
-    return 1000.0 * misfit(target, view) + target.provider.priority
+    """How well the model fits the request."""
+    return float(misfit(target, view))
 
 
 def misfit(target: Target, view: View) -> int:
@@ -106,15 +141,27 @@ def by_turn(target: Target, view: View) -> float:
     return view.snapshot.target(target.name).turn
 
 
-def next_turn(target: Target, view: View) -> float:
-    """The turn of `target` once it has been asked: the further on, the smaller its weight.
+def next_turns(targets: Sequence[Target], view: View) -> dict[str, Turn]:
+    """How a call would move on each of `targets`, which are equals and may be asked now: the further, the smaller its weight.
 
-    Who was away comes back one turn behind the others, not with all that it missed.
+    Who was away comes back one turn behind the others, not with all that it missed; and who is asked before its turn,
+    because another has no place free, owes for one turn and not for all such calls. One alone has no turns.
     """
-    turns = {other: view.snapshot.target(other.name).turn for other in view.targets if other != target}
-    longest = max((1 / view.weight(other) for other in turns), default=0.0)
-    behind = min(turns.values(), default=0.0) - longest
-    return max(view.snapshot.target(target.name).turn, behind) + 1 / view.weight(target)
+    if len(targets) < 2:
+        return {}
+    turns = {target.name: view.snapshot.target(target.name).turn for target in targets}
+    steps = {target.name: 1 / view.weight(target) for target in targets}
+    first = min(turns.values())
+    *_, second_longest, longest = sorted(steps.values())
+    return {
+        name: Turn(
+            step,
+            first - (second_longest if step == longest else longest),
+            # Those that wait for a place begin later than they were chosen: what is their turn is not cut short.
+            math.inf if turns[name] == first else first + longest,
+        )
+        for name, step in steps.items()
+    }
 
 
 def by_load(target: Target, view: View) -> float:
@@ -126,19 +173,51 @@ def by_load(target: Target, view: View) -> float:
 
 
 def by_speed(target: Target, view: View) -> float:
-    """Seconds until its first content, of late. The favourite has to be beaten clearly; now and then another is tried."""
+    """Seconds until its first content, of late. The favourite has to be beaten clearly; now and then another is tried, and
+    of several the one that was measured longest ago.
+    """
     ttft = view.snapshot.target(target.name).ttft
-    unmeasured = ttft.at is None or view.now - ttft.at > UNMEASURED_S
-    if unmeasured and view.roll * EXPLORED_PICKS < 1 and target.name != view.favourite:
-        return 0.0
+    unmeasured_s = NEVER_S if ttft.at is None else view.now - ttft.at
+    if unmeasured_s > UNMEASURED_S and view.roll * EXPLORED_PICKS < 1 and target.name != view.favourite:
+        return -unmeasured_s
     seconds = ttft.read(view.now)
     return seconds * BETTER if target.name == view.favourite else seconds
 
 
+@define(eq=False)
+class Own:
+    """A strategy of the operator's, `name`. Its faults cost nobody an answer: what it cannot score comes last, and the log
+    says so once.
+    """
+
+    name: str
+    function: Callable[[Target, View], Any]
+    _told: bool = field(default=False, init=False)
+
+    def __call__(self, target: Target, view: View) -> float:
+        """The score."""
+        try:
+            score = float(self.function(target, view))
+            if not math.isnan(score):
+                return score
+            self._tell(target, None)
+        except Exception as error:
+            self._tell(target, error)
+        return math.inf
+
+    def _tell(self, target: Target, error: Exception | None) -> None:
+        if not self._told:
+            self._told = True
+            log.error("%s gave %s no score, so it is asked last", self.name, target.name, exc_info=error)
+
+
 def strategy_named(name: str) -> Strategy:
     """The strategy of the table, or the operator's own, `package.module:NAME`. Raises ValueError, saying what would do."""
-    if name in STRATEGIES:
-        return STRATEGIES[name]
+    return STRATEGIES.get(name) or _own(name)
+
+
+@lru_cache(maxsize=64)
+def _own(name: str) -> Strategy:
     module, separator, attribute = name.partition(":")
     if not separator:
         close = get_close_matches(name, list(STRATEGIES), 1)
@@ -148,9 +227,19 @@ def strategy_named(name: str) -> Strategy:
         found: Strategy = getattr(import_module(module), attribute)
     except Exception as error:
         raise ValueError(f'"{name}" cannot be imported: {type(error).__name__}: {error}') from error
-    if not callable(found):
+    if not _takes_a_target_and_a_view(found):
         raise ValueError(f'"{name}" is no function of a target and a view')
-    return found
+    return found if found in STRATEGIES.values() else Own(name, found)
+
+
+def _takes_a_target_and_a_view(found: object) -> bool:
+    if not callable(found) or iscoroutinefunction(found):
+        return False
+    try:
+        signature(found).bind(None, None)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 STRATEGIES: Mapping[str, Strategy] = {

@@ -1,6 +1,5 @@
 """transform: the events the client wishes. The asked name is restored, unwanted thinking dropped, missing usage counted."""
 
-import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -20,10 +19,9 @@ from pipeline.values.events import (
     UsageSeen,
 )
 from pipeline.values.exchange import Exchange
-from pipeline.values.messages import ChatRequest, EmbedRequest, Request, Text, ToolResult
+from pipeline.values.messages import ChatRequest, Request
+from pipeline.values.sizes import input_tokens, tokens_of
 from pipeline.wiring import Entry
-
-BYTES_A_TOKEN = 4
 
 
 @frozen
@@ -31,27 +29,11 @@ class TransformOptions:
     """`[stage.transform]`.
 
     `thinking`: `keep` gives the model's thinking to the client unless the client switched it off, `drop` never does.
-    `estimate_usage`: count tokens (bytes / 4, marked as an estimate) where the provider reports none.
+    `estimate_usage`: count tokens (bytes / 4, and 8 a message; marked as an estimate) where the provider reports none.
     """
 
     thinking: Literal["keep", "drop"] = "keep"
     estimate_usage: bool = True
-
-
-def input_bytes(request: Request) -> int:
-    """Bytes of text in a request, for an estimate of its tokens."""
-    if isinstance(request, EmbedRequest):
-        return sum(
-            len(text.encode()) if isinstance(text, str) else BYTES_A_TOKEN * len(text)
-            for text in request.input
-        )
-    if not isinstance(request, ChatRequest):
-        return 0
-    prompt = request.prompt.text + (request.prompt.system or "") if request.prompt else ""
-    parts = (part for message in request.messages for part in message.parts)
-    return len(prompt.encode()) + sum(
-        len(part.text.encode()) for part in parts if isinstance(part, Text | ToolResult)
-    )
 
 
 class Rewrite:
@@ -72,12 +54,12 @@ class Rewrite:
         size, content_alone = 0, True
         for event in batch.events:
             if isinstance(event, TextDelta):
-                size += len(event.text)
+                size += len(event.text.encode())
             elif isinstance(event, ThinkingDelta):
-                size += len(event.text)
+                size += len(event.text.encode())
                 content_alone = content_alone and not self.drop_thinking
             elif isinstance(event, ToolCallDelta):
-                size += len(event.arguments)
+                size += len(event.arguments.encode())
             else:
                 content_alone = False
         self.output_bytes += size
@@ -110,8 +92,7 @@ class Rewrite:
         return self.options.estimate_usage and not self.counted and self.request.operation != "load"
 
     def _estimate(self) -> Usage:
-        tokens = math.ceil(input_bytes(self.request) / BYTES_A_TOKEN)
-        return Usage(tokens, math.ceil(self.output_bytes / BYTES_A_TOKEN), estimated=True)
+        return Usage(input_tokens(self.request), tokens_of(self.output_bytes), estimated=True)
 
 
 def _thinking_off(request: Request) -> bool:

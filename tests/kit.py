@@ -9,6 +9,7 @@ import trio
 from attrs import define, evolve, field
 
 from pipeline.gate import Gate
+from pipeline.leaves import Leaves
 from pipeline.ports import Codec, Encoded, Env, Reply, Transport
 from pipeline.protocol import Wire
 from pipeline.state.board import Board
@@ -163,6 +164,13 @@ class Stand:
     gates: dict[str, Gate] = field(factory=dict)
     options: dict[str, Any] = field(factory=dict)
     losses: Losses = ()
+    _leaves: Leaves | None = None
+
+    @property
+    def leaves(self) -> Leaves:
+        if self._leaves is None:
+            self._leaves = Leaves(trio.current_time, lambda: self.board.snapshot, self.gates)
+        return self._leaves
 
     @property
     def env(self) -> Env:
@@ -182,6 +190,7 @@ class Stand:
             transports=self.upstreams,
             gates=self.gates,
             keep=self.records.append,
+            leaves=self.leaves,
         )
 
     def _encode(self, request: Any, target: Target) -> Encoded | Problem:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from attrs import field, frozen
 
@@ -153,7 +154,8 @@ def gateway(
         "aws_bedrock": "/aws_bedrock",
     }[kind]
     named = {f"{kind.upper()}_BASE_URL": upstream.url + path, f"{kind.upper()}_API_KEY": "sim-key"}
+    given: dict[str, Any] = {**named, **environment}
     with app(
-        config=("" if kind == "ollama" else config) + UNDAUNTED, hypercorn=hypercorn, **named, **environment
+        config=("" if kind == "ollama" else config) + UNDAUNTED, hypercorn=hypercorn, **given
     ) as running:
         yield running

@@ -28,7 +28,8 @@ ROOMS = {
 HOUSE = {*ROOMS, "tests", "bench", "scripts"}
 
 FLOORS = {
-    "values": 0, "state": 1, "protocol": 1, "gate": 1, "names": 1, "identity": 1, "known": 1, "serving": 1,
+    "values": 0, "state": 1, "protocol": 1, "gate": 1, "names": 1, "identity": 1, "known": 1, "serving": 1, "keys": 1,
+    "accounts": 1, "authority": 1, "overload": 1, "fingerprint": 1, "leaves": 1,
     "ports": 2, "wiring": 3, "config": 4,
 }  # fmt: skip
 

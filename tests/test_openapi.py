@@ -17,7 +17,7 @@ from adapters import listing
 from adapters.admin import ROUTES
 from adapters.dialects import DIALECTS, PATTERNS, anthropic_chat, dialect_at, openai_chat
 from adapters.openapi import DOCUMENT, FILE
-from commands.assembly import VERSION
+from commands.arrangement import VERSION
 from pipeline.state.breaker import Mode
 from pipeline.values.callers import Priority
 from pipeline.values.problems import RULES, Kind
@@ -28,7 +28,7 @@ API = json.loads(TEXT)
 METHODS = ("get", "head", "post", "put", "patch", "delete")
 STREAMS = ("application/x-ndjson", "text/event-stream")
 # What no code raises so far, so that no route has to speak of it.
-NEVER = {Kind.UNAUTHORIZED, Kind.FORBIDDEN, Kind.CALLER_LIMITED, Kind.BUDGET, Kind.NOT_IMPLEMENTED}
+NEVER = {Kind.UNAUTHORIZED, Kind.FORBIDDEN, Kind.NOT_IMPLEMENTED}
 
 RULES_MAP = Map(
     [Rule(rule, endpoint=rule, methods=methods, strict_slashes=False) for rule, methods, handler in ROUTES]

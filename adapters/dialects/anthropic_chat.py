@@ -55,6 +55,8 @@ HELD = frozenset(
         *("output_config", "output_format"),
     }
 )
+# Tools that have types of their own and are run by the client all the same; all others the vendor runs.
+RUN_BY_CLIENTS = ("bash_", "text_editor_", "computer_", "memory_")
 TOOL_HELD = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
 
 
@@ -111,6 +113,7 @@ def _request(fields: Fields, headers: Mapping[str, str], limited: bool) -> ChatR
         stream=fields.flag("stream") or False,
         user=user,
         extra={name: value for name, value in ((FORMAT, extra), (BESIDE, reader.beside)) if value},
+        stateful=_is_stateful(extra),
     )
     if fault := fields.faults.first:
         return fault
@@ -159,6 +162,13 @@ def _tools(fields: Fields, reader: Reader, extra: dict[str, Any]) -> tuple[Tool,
     if others:
         extra["tools"] = others
     return tuple(found)
+
+
+def _is_stateful(extra: Mapping[str, Any]) -> bool:
+    """Whether the vendor is to run something by itself, or in a container that was used before."""
+    others = (str(tool.get("type")) for tool in extra.get("tools", ()))
+    theirs = any(not kind.startswith(RUN_BY_CLIENTS) for kind in others)
+    return theirs or bool(extra.get("mcp_servers") or extra.get("container"))
 
 
 def _tool(tool: Fields, reader: Reader) -> Tool:
@@ -257,4 +267,5 @@ DIALECT = Dialect(
     collect=anthropic_replies.collect,
     refuse=refuse,
     keep_alive=anthropic_replies.keep_alive,
+    comments=True,
 )

@@ -19,7 +19,7 @@ from adapters.dialects.google_errors import JSON, refuse
 from adapters.dialects.google_fields import open_fields, place, routes
 from adapters.dialects.google_spelling import COUNT, GENERATE
 from adapters.dialects.google_thoughts import as_given
-from adapters.dialects.google_tools import choice_of, tools_of
+from adapters.dialects.google_tools import acts_by_itself, choice_of, tools_of
 from adapters.dialects.openai_fields import read_name, rest_of
 from pipeline.ports import Answer, Dialect
 from pipeline.values.http import HttpRequest, ReplyHead
@@ -89,6 +89,7 @@ def _request(fields: Fields, stream: bool) -> ChatRequest | Problem:
         choices=config.choices,
         stream=stream,
         extra={name: value for name, value in kept if value},
+        stateful=bool(extra.get("store")) or acts_by_itself(others),
     )
     return fields.faults.first or request
 

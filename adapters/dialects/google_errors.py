@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from adapters.dialects.names import sent_name
-from adapters.dialects.sentences import RETRY_AFTER_MOST_S, explained, retry_after
+from adapters.dialects.sentences import EXACT, RETRY_AFTER_MOST_S, explained, retry_after
 from pipeline.ports import Answer
 from pipeline.values.http import ReplyHead
 from pipeline.values.messages import Request
@@ -19,6 +19,7 @@ JSON = {"content-type": "application/json; charset=UTF-8"}
 
 STATUSES: Mapping[int, str] = {
     401: "UNAUTHENTICATED",
+    402: "RESOURCE_EXHAUSTED",
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
     408: "DEADLINE_EXCEEDED",
@@ -64,7 +65,9 @@ def _details(problem: Problem) -> Iterator[dict[str, Any]]:
         violation = {"field": problem.subject, "description": problem.detail}
         yield {"@type": f"{_KINDS_OF_DETAILS}BadRequest", "fieldViolations": [violation]}
     if problem.http_status in (429, 503) and problem.retry_after:
-        seconds = min(problem.retry_after, RETRY_AFTER_MOST_S)
+        seconds = (
+            problem.retry_after if problem.kind in EXACT else min(problem.retry_after, RETRY_AFTER_MOST_S)
+        )
         yield {"@type": f"{_KINDS_OF_DETAILS}RetryInfo", "retryDelay": f"{seconds:g}s"}
 
 

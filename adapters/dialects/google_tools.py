@@ -24,6 +24,11 @@ def tools_of(fields: Fields, beside: dict[str, Any]) -> tuple[tuple[Tool, ...], 
     return tuple(found), others
 
 
+def acts_by_itself(others: Mapping[str, Any]) -> bool:
+    """Whether Google is to run one of these tools; the computer is the client's."""
+    return any(value is not None for name, value in others.items() if name != "computerUse")
+
+
 def _declared(function: Fields, beside: dict[str, Any]) -> Tool:
     for name in _BESIDE:
         if function.values.get(name) is not None:

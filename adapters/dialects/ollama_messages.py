@@ -50,7 +50,7 @@ def _message(fields: Fields, turn: int, calls: OpenCalls) -> Message:
         answered, name = calls.answered(call_id, named, turn)
         parts = (ToolResult(answered, name, content), *images)
     else:
-        given = {call.get("id") for call in fields.mappings("tool_calls")} if made else ()
+        given = [call.get("id") for call in fields.mappings("tool_calls")] if made else ()
         calls.add(made, {call.id for call in made if call.id not in given})
         said = (Text(content),) if content or not (thinking or images or made) else ()
         parts = (*((Reasoning(thinking),) if thinking else ()), *said, *images, *made)

@@ -6,7 +6,14 @@ from typing import Any
 from adapters.dialects import openai_replies, openai_writing
 from adapters.dialects.fields import Fields
 from adapters.dialects.openai_errors import refuse
-from adapters.dialects.openai_fields import open_fields, positive, read_name, read_sampling, rest_of
+from adapters.dialects.openai_fields import (
+    is_stateful,
+    open_fields,
+    positive,
+    read_name,
+    read_sampling,
+    rest_of,
+)
 from adapters.dialects.openai_messages import read_messages
 from pipeline.ports import Dialect
 from pipeline.values.http import HttpRequest
@@ -77,6 +84,7 @@ def read(http: HttpRequest, model: str | None = None) -> Request | Problem:
         user=fields.text("user"),
         extra={NAME: extra} if extra else {},
         source=Source(NAME, fields.values),
+        stateful=is_stateful(extra),
     )
     return fields.faults.first or request
 
@@ -176,4 +184,5 @@ DIALECT = Dialect(
     collect=openai_replies.collect,
     refuse=refuse,
     keep_alive=openai_writing.keep_alive,
+    comments=True,
 )

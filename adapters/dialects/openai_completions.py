@@ -101,4 +101,5 @@ DIALECT = Dialect(
     collect=replies.collect,
     refuse=refuse,
     keep_alive=openai_writing.keep_alive,
+    comments=True,
 )

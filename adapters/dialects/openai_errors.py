@@ -32,6 +32,7 @@ TYPES: Mapping[int, str] = {
 CODES: Mapping[Kind, str] = {
     Kind.UNAUTHORIZED: "invalid_api_key",
     Kind.CALLER_LIMITED: "rate_limit_exceeded",
+    Kind.BUDGET: "insufficient_quota",
     Kind.RATE_LIMITED: "rate_limit_exceeded",
     Kind.QUOTA: "insufficient_quota",
     Kind.POLICY: "content_filter",
@@ -45,9 +46,8 @@ SHED = frozenset({429, 503})
 
 def error_object(problem: Problem, sent: str, exchange_id: str) -> dict[str, Any]:
     """The object under `error`; `sent` is the model's name as the client wrote it."""
-    status = problem.http_status
-    kind = TYPES.get(status, "invalid_request_error")
-    code = "insufficient_quota" if status == 402 else CODES.get(problem.kind)
+    kind = TYPES.get(problem.http_status, "invalid_request_error")
+    code = CODES.get(problem.kind)
     param = problem.subject if problem.kind is Kind.BAD_REQUEST else None
     return {"message": _message(problem, sent, exchange_id), "type": kind, "param": param, "code": code}
 

@@ -1,6 +1,6 @@
 """Fields that OpenAI's routes share: strict types, the model's name, and what goes to `extra`."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
 from adapters.dialects.body import Rules, json_kind, read_request
@@ -19,6 +19,10 @@ WANTED = {
     "array": "an array",
 }
 STRICT = Rules("", strict=True)
+# Tools that the client runs, by their type; all others the provider runs itself.
+RUN_BY_CLIENTS = ("function", "custom", "local_shell", "apply_patch", "computer", "computer_use_preview")
+# Fields by which the provider keeps an answer, or is given something to do.
+LEFT_TO_PROVIDERS = ("store", "web_search_options", "plugins", "data_sources", "prompt")
 
 
 def open_fields(http: HttpRequest, model: str | None = None) -> Fields | Problem:
@@ -85,3 +89,16 @@ def read_sampling(fields: Fields, *limits: str) -> Sampling:
 def rest_of(fields: Fields, held: Container[str]) -> dict[str, Any]:
     """All that was set and that no field of the canonical form holds."""
     return {name: value for name, value in fields.values.items() if value is not None and name not in held}
+
+
+def is_stateful(extra: Mapping[str, Any]) -> bool:
+    """Whether what went to `extra` has the provider keep something, or do something by itself."""
+    if not extra:
+        return False
+    tools = extra.get("tools")
+    theirs = isinstance(tools, list) and any(map(_run_by_provider, tools))
+    return theirs or any(extra.get(name) not in (None, False) for name in LEFT_TO_PROVIDERS)
+
+
+def _run_by_provider(tool: Any) -> bool:
+    return isinstance(tool, dict) and tool.get("type") not in (None, *RUN_BY_CLIENTS)

@@ -10,7 +10,7 @@ from adapters.dialects import openai_responses_replies as replies
 from adapters.dialects.fields import Fields
 from adapters.dialects.openai_chat import EFFORTS, MOST_ALTERNATIVES
 from adapters.dialects.openai_errors import refuse
-from adapters.dialects.openai_fields import open_fields, positive, read_name, rest_of
+from adapters.dialects.openai_fields import is_stateful, open_fields, positive, read_name, rest_of
 from adapters.dialects.openai_messages import required
 from adapters.dialects.openai_responses_items import FORMAT as NAME
 from adapters.dialects.openai_responses_items import read_input
@@ -71,6 +71,7 @@ def read(http: HttpRequest) -> Request | Problem:
         user=fields.text("user"),
         extra={NAME: extra} if extra else {},
         source=Source(NAME, {**fields.values, "store": False}),
+        stateful=is_stateful(extra),
     )
     fields.mapping("metadata")
     return fields.faults.first or request
@@ -189,4 +190,5 @@ DIALECT = Dialect(
     collect=replies.collect,
     refuse=refuse,
     keep_alive=replies.keep_alive,
+    comments=True,
 )

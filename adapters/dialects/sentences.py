@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pipeline.values.problems import Kind, Problem
 
 RETRY_AFTER_MOST_S = 300
+# When these are over is known to the second, however long that is.
+EXACT = frozenset({Kind.CALLER_LIMITED, Kind.BUDGET})
 
 SENTENCES: Mapping[Kind, str] = {
     Kind.BAD_REQUEST: "the request is not valid; compare it with the API's documentation",
@@ -17,6 +19,7 @@ SENTENCES: Mapping[Kind, str] = {
     Kind.FORBIDDEN: "this key may not do that; ask the operator of the proxy",
     Kind.UNKNOWN_MODEL: "the model was not found; the list of models names those there are",
     Kind.CALLER_LIMITED: "too many requests with this key; wait and try again",
+    Kind.BUDGET: "this key has spent its budget; wait until it renews or ask the operator of the proxy",
     Kind.QUEUE_FULL: "server busy, please try again.  maximum pending requests exceeded",
     Kind.QUEUE_TIMEOUT: "the server was busy for too long; try again later",
     Kind.NO_TARGET: "no provider can serve this model now; try again later or choose another model",
@@ -55,8 +58,13 @@ def explained(problem: Problem, exchange_id: str) -> str:
 
 
 def retry_after(problem: Problem) -> Mapping[str, str]:
-    """The header that says when to come again, for answers that mean "not now"; whole seconds."""
-    if problem.http_status not in (429, 503):
+    """The header that says when to come again, for answers that mean "not now"; whole seconds.
+
+    What will never fit into a budget has none.
+    """
+    if problem.http_status not in (429, 503) and (problem.http_status != 402 or problem.retry_after is None):
         return {}
-    seconds = min(max(problem.retry_after or 0.0, 1.0), RETRY_AFTER_MOST_S)
+    seconds = max(problem.retry_after or 0.0, 1.0)
+    if problem.kind not in EXACT:
+        seconds = min(seconds, RETRY_AFTER_MOST_S)
     return {"retry-after": str(math.ceil(seconds))}

@@ -90,11 +90,17 @@ def quota(target: str, head: ReplyHead, now: float) -> QuotaSeen | None:
 
 
 def left(target: str, head: ReplyHead, now: float, names: tuple[str, str, str, str]) -> QuotaSeen | None:
-    """What headers of these `names` say is left: requests and tokens that remain, and when each is full again."""
+    """What headers of these `names` say is left: requests and tokens that remain, and when each is full again.
+
+    What cannot be read is left out, and counted.
+    """
     headers = head.headers
-    requests, tokens, requests_in, tokens_in = (headers.get(name, "") for name in names)
+    told = requests, tokens, requests_in, tokens_in = tuple([headers.get(name, "") for name in names])
     found = _count(requests), _count(tokens), _reset(requests_in, headers), _reset(tokens_in, headers)
-    return None if found == (None, None, None, None) else QuotaSeen(target, now, *found)
+    unread = sum(bool(text) and value is None for text, value in zip(told, found, strict=True))
+    if not unread and found == (None, None, None, None):
+        return None
+    return QuotaSeen(target, now, *found, unread)
 
 
 def reset_within(headers: Headers, name: str) -> float | None:

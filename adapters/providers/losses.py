@@ -59,7 +59,7 @@ class Lost:
     def opaque(self, part: Opaque) -> None:
         """A part that only another format can carry is dropped; it is told by its own type, or by what it is named there."""
         kind = part.value.get("type")
-        self.add(kind if isinstance(kind, str) else next(iter(part.value), part.format))
+        self.add(kind if isinstance(kind, str) and kind else next(iter(part.value), part.format))
 
     def extras(self, extra: Mapping[str, Any], spoken: str, told: Container[str] = ()) -> None:
         """All that `extra` holds for formats other than those of the vendor, whose names begin with `spoken`.

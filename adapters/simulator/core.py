@@ -70,13 +70,13 @@ WORK = (
 _MODEL_IN_PATH = re.compile(r"/models?/(.+?)(?::\w+|/(?:converse|converse-stream|invoke))$")
 
 
-def answer(request: HttpRequest, scenario: Scenario, count: int = 1) -> Played:
-    """What is played back for `request`, the model call number `count` (see `is_model_call`)."""
+def answer(request: HttpRequest, scenario: Scenario, count: int = 1, beside: int = 0) -> Played:
+    """What is played back for `request`, the model call number `count` (see `is_model_call`), with `beside` others under way."""
     path = _path(request)
     provider = next((one for one in PROVIDERS if _under(path, one.prefix)), None)
     if provider is None:
         return whole(404, {"content-type": "text/plain; charset=utf-8"}, b"no provider is simulated here\n")
-    fault = scenario.fault(count, _model(request)) if is_model_call(request) else None
+    fault = scenario.fault(count, _model(request), beside) if is_model_call(request) else None
     if fault is not None and fault.status is not None:
         return provider.refused_with(fault.status, fault.retry_after, request, scenario)
     played = provider.answer(request, path.removeprefix(provider.prefix), scenario)

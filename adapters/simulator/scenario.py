@@ -19,8 +19,8 @@ class Fault:
     """Something that goes wrong with some of the model calls, counted from 1.
 
     `every`: each so-manyth call; `until`: only calls up to this one; `models`: only these, all if empty.
-    `status`: the provider's own error answer, with `retry_after` seconds if given; without a status the call ends by
-    `ending` after `after` chunks of its answer, None: before its head.
+    `above`: only calls that find so many others under way. `status`: the provider's own error answer, with `retry_after`
+    seconds if given; without a status the call ends by `ending` after `after` chunks of its answer, None: before its head.
     """
 
     every: int = 1
@@ -28,13 +28,15 @@ class Fault:
     models: frozenset[str] = frozenset()
     status: int | None = None
     retry_after: int | None = None
+    above: int = 0
     ending: Literal["reset", "hang"] = "reset"
     after: int | None = None
 
-    def strikes(self, count: int, model: str) -> bool:
-        """Whether model call number `count`, for `model`, is met by it."""
+    def strikes(self, count: int, model: str, beside: int = 0) -> bool:
+        """Whether model call number `count`, for `model`, is met by it, with `beside` others under way."""
         in_time = self.until is None or count <= self.until
-        return in_time and count % self.every == 0 and (not self.models or model in self.models)
+        due = in_time and count % self.every == 0 and beside >= self.above
+        return due and (not self.models or model in self.models)
 
 
 @frozen
@@ -75,11 +77,17 @@ class Scenario:
         """What `provider` offers under exactly that name."""
         return next((facts for facts in self.models.get(provider, ()) if facts.name == name), None)
 
-    def fault(self, count: int, model: str) -> Fault | None:
-        """What goes wrong with model call number `count`."""
-        return next((fault for fault in self.faults if fault.strikes(count, model)), None)
+    def fault(self, count: int, model: str, beside: int = 0) -> Fault | None:
+        """What goes wrong with model call number `count`, with `beside` others under way."""
+        return next((fault for fault in self.faults if fault.strikes(count, model, beside)), None)
 
     def act(self, ask: Ask) -> Script:
         """The answer to `ask`."""
         script = scripted(ask) if self.mode == "scripted" else demonstrated(ask)
         return script if self.usage is None else evolve(script, usage=self.usage)
+
+
+def narrowed(scenario: Scenario, most: int, status: int = 429, retry_after: int | None = None) -> Scenario:
+    """The same scenario, in which calls are refused above `most` at once. Faults of that kind are replaced."""
+    others = tuple([fault for fault in scenario.faults if not fault.above])
+    return evolve(scenario, faults=(Fault(above=most, status=status, retry_after=retry_after), *others))

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
 
 import orjson
 import trio
@@ -11,7 +12,7 @@ from attrs import define, evolve, field
 from adapters.simulator.core import PROVIDERS, after, answer, is_model_call
 from adapters.simulator.journal import Call, Journal
 from adapters.simulator.played import Played, whole
-from adapters.simulator.scenario import Scenario
+from adapters.simulator.scenario import Scenario, narrowed
 from pipeline.values.http import HttpRequest
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -19,7 +20,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
-SEEN = "/_sim/seen"
+SEEN, LOAD = "/_sim/seen", "/_sim/load"
 MOST_KEPT = 1024 * 1024
 SECRET_HEADERS = frozenset(
     {"authorization", "x-api-key", "api-key", "x-goog-api-key", "x-amz-security-token"}
@@ -60,8 +61,11 @@ class _Simulator:
             await _send_head_and_chunks(own, send, lambda: None)
             await send(END)
             return
-        call = self.journal.begin(_kept(request), time.time(), is_model_call(request))
-        played = answer(request, self.scenario, self.journal.works)
+        journal, works = self.journal, is_model_call(request)
+        call = journal.begin(_kept(request), time.time(), works)
+        played = answer(request, self.scenario, journal.works, journal.running)
+        if works:
+            journal.answered(call, played, call.at)
 
         def settle() -> None:
             self.scenario = after(request, played, self.scenario)
@@ -74,16 +78,31 @@ class _Simulator:
             raise ConnectionCut("as the scenario wants it")
 
     def _own(self, request: HttpRequest, scope: Message) -> Played | None:
-        """The simulator's own pages: an index, and what it has seen."""
-        path = request.url.partition("?")[0]
+        """The simulator's own pages: an index, what it has seen, and how much it does and may do at once."""
+        path, _, query = request.url.partition("?")
         if path == "/":
             return whole(200, TEXT, _index(request, scope))
+        if path == LOAD:
+            if request.method == "PUT":
+                self.scenario = narrowed(self.scenario, int(dict(parse_qsl(query))["most"]))
+            return whole(200, JSON, orjson.dumps(self._load()))
         if path != SEEN:
             return None
         if request.method == "DELETE":
             self.journal.calls.clear()
             return whole(204, {}, b"")
         return whole(200, JSON, orjson.dumps([_shown(call) for call in self.journal.calls]))
+
+    def _load(self) -> dict[str, float]:
+        """How many calls models work at. The growth of `busy_seconds` over that of `at` is how many it were on average."""
+        journal = self.journal
+        journal.move(time.time())
+        return {
+            "at": journal.moved_at,
+            "running": journal.running,
+            "busy_seconds": journal.busy_s,
+            "refused": journal.refused,
+        }
 
 
 async def _request(scope: Message, receive: Receive) -> HttpRequest | None:

@@ -37,6 +37,11 @@ class SimulatorTransport:
         return self._journal.opened
 
     @property
+    def journal(self) -> Journal:
+        """All that was counted."""
+        return self._journal
+
+    @property
     def closed(self) -> int:
         """Calls over, whoever ended them."""
         return self._journal.closed
@@ -44,8 +49,11 @@ class SimulatorTransport:
     @asynccontextmanager
     async def open(self, request: HttpRequest) -> AsyncIterator[Reply | Problem]:
         """See `pipeline.ports.Transport`. Problems: `write_or_reset`; `read` gives `stream_error`."""
-        call = self._journal.begin(request, trio.current_time(), is_model_call(request))
-        played = answer(request, self.scenario, self._journal.works)
+        journal, works = self._journal, is_model_call(request)
+        call = journal.begin(request, trio.current_time(), works)
+        played = answer(request, self.scenario, journal.works, journal.running)
+        if works:
+            journal.answered(call, played, trio.current_time())
         try:
             await trio.sleep(played.head_s)
             yield await _reply(played, call)

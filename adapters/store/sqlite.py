@@ -5,7 +5,7 @@ of failing with "database is locked"; WAL lets readers read meanwhile.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,21 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Select,
     Table,
     Text,
     create_engine,
     event,
     func,
+    literal_column,
     select,
 )
 
 from pipeline.values.exchange import Record
 
-VERSION = 1
+VERSION = 2
+# An exchange is never longer. It is paid for when it ends, and found by when it began.
+LONGEST_S = 7200.0
 BUSY_S = 5.0
 
 METADATA = MetaData()
@@ -60,8 +64,19 @@ EXCHANGES = Table(
     Column("ttft_s", Float),
     Column("duration_s", Float, nullable=False),
     Column("losses", Text, nullable=False),
+    Column("cost", Float),
     Index("exchanges_at", "at"),
     Index("exchanges_id", "id"),
+)
+# What a key has spent is read from this alone. The index is only used where it is asked for in these very words.
+PAID = EXCHANGES.c.cost > literal_column("0")
+Index(
+    "exchanges_spent",
+    EXCHANGES.c.caller,
+    EXCHANGES.c.at,
+    EXCHANGES.c.duration_s,
+    EXCHANGES.c.cost,
+    sqlite_where=PAID,
 )
 
 ATTEMPTS = Table(
@@ -77,10 +92,15 @@ ATTEMPTS = Table(
     Column("committed", Boolean, nullable=False),
     Column("cancelled", Boolean, nullable=False),
     Column("connected_s", Float),
+    Column("cost", Float),
 )
 
+# What leads from each version of the tables to the next. Columns are only ever added, at the end.
+MIGRATIONS: Mapping[int, tuple[str, ...]] = {
+    1: ("ALTER TABLE exchanges ADD COLUMN cost FLOAT", "ALTER TABLE attempts ADD COLUMN cost FLOAT"),
+}
 
-# Every SQLite takes 999 values a statement, and an exchange has 22.
+# Every SQLite takes 999 values a statement, and an exchange has 23.
 ROWS_A_STEP = 40
 
 
@@ -126,7 +146,13 @@ class SqliteStore:
                 raise StoreError(
                     f"{self.path} was written by a newer version; use that one, or another data_dir"
                 )
+            for step in range(version, VERSION) if version else ():
+                for statement in MIGRATIONS[step]:
+                    connection.exec_driver_sql(statement)
             METADATA.create_all(connection)
+            # Of tables that were there before, what is new of their indices is not made with them.
+            for index in EXCHANGES.indexes:
+                index.create(connection, checkfirst=True)
             connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
         self._engine = engine
 
@@ -144,6 +170,17 @@ class SqliteStore:
             _insert(connection, EXCHANGES, exchanges)
             _insert(connection, ATTEMPTS, attempts)
 
+    def spent_since(self, since: Mapping[str, float]) -> Mapping[str, float]:
+        """US dollars that each caller has spent since that time, by what ended then or later."""
+        if self._engine is None:
+            self.open()
+        assert self._engine is not None
+        with self._engine.begin() as connection:
+            return {
+                caller: float(connection.execute(spending(caller, begun)).scalar_one())
+                for caller, begun in since.items()
+            }
+
     def close(self) -> None:
         """Let go of the file."""
         if self._engine is not None:
@@ -155,6 +192,17 @@ def _newest(connection: Connection) -> int:
     """The number of the newest exchange; ours until the transaction ends, as it holds the write lock."""
     newest: int = connection.execute(select(func.coalesce(func.max(EXCHANGES.c.number), 0))).scalar_one()
     return newest
+
+
+def spending(caller: str, since: float) -> Select[Any]:
+    """The question what a caller has spent since a time."""
+    columns = EXCHANGES.c
+    return select(func.coalesce(func.sum(columns.cost), 0.0)).where(
+        columns.caller == caller,
+        columns.at >= since - LONGEST_S,
+        columns.at + columns.duration_s >= since,
+        PAID,
+    )
 
 
 def _prepare(connection: Any, _: Any) -> None:
@@ -194,6 +242,7 @@ def exchange_row(number: int, record: Record) -> tuple[Any, ...]:
         record.ttft_s,
         record.duration_s,
         json.dumps({loss.field: loss.how for loss in record.losses}) if record.losses else "{}",
+        record.cost,
     )
 
 
@@ -211,6 +260,7 @@ def attempt_rows(number: int, record: Record) -> list[tuple[Any, ...]]:
             attempt.committed,
             attempt.cancelled,
             attempt.connected_s,
+            attempt.cost,
         )
         for attempt in record.attempts
     ]

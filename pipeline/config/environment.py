@@ -50,6 +50,11 @@ _HOUSE = {
     "OLLAMA_ALLOW_MANAGEMENT": Variable(
         ("ollama", "allow_management"), "let pull, push, create, copy and delete through to an Ollama"
     ),
+    "KEYS_FILE": Variable(("keys", "file"), "file of the clients' keys"),
+    "KEYS_PEPPER": Variable(("keys", "pepper"), "secret the clients' keys are stirred with"),
+    "OPEN_NETWORK": Variable(
+        ("keys", "open_network"), "let other machines call as long as there are no keys"
+    ),
     "DEMO_ENABLED": Variable(("demo",), "show the built-in demonstration provider"),
 }
 
@@ -60,6 +65,8 @@ _PROVIDER = {
     "TIMEOUT": ("timeout", "longest wait for {}'s first content, in seconds"),
     "PRIORITY": ("priority", "rank of {}, lower is asked first"),
     "MAX_CONCURRENT_REQUESTS": ("max_concurrent_requests", "requests to {} that run at once"),
+    "REQUESTS_PER_MINUTE": ("requests_per_minute", "requests that {} takes a minute"),
+    "TOKENS_PER_MINUTE": ("tokens_per_minute", "tokens that {} takes a minute, in and out"),
 }
 
 _OWN = {

@@ -15,7 +15,7 @@ from pipeline.config.settings import ServerSettings
 from pipeline.config.strict import NO, KeySource, Mismatch, Raw, structured
 from pipeline.config.vendors import OTHER, VENDORS, Vendor
 from pipeline.values.secrets import Secret
-from pipeline.values.targets import Provider
+from pipeline.values.targets import NO_RATES, Provider, Rates
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -23,6 +23,16 @@ _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]+", re.ASCII)
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?|v1|preview|latest", re.ASCII)
 _DEPLOYMENT = re.compile(r"([^=]*[^=\s][^=]*=\s*)?[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", re.ASCII)
 _KEYS = ("api_key", "access_key", "secret_key", "session_token")
+
+
+@frozen
+class LimitsTable:
+    """`[providers.NAME.limits.MODEL]`: what one model takes. `burst`: requests that may go at once."""
+
+    requests_per_minute: float | None = field(default=None, validator=optional(gt(0)))
+    tokens_per_minute: float | None = field(default=None, validator=optional(gt(0)))
+    burst: int | None = field(default=None, validator=optional(ge(1)))
+    max_concurrent_requests: int | None = field(default=None, validator=optional(ge(1)))
 
 
 @frozen
@@ -37,6 +47,10 @@ class ProviderTable:
     timeout: float = field(default=300.0, validator=gt(0))
     weight: float = field(default=1.0, validator=and_(gt(0), le(1000)))
     max_concurrent_requests: int = field(default=100, validator=ge(1))
+    requests_per_minute: float | None = field(default=None, validator=optional(gt(0)))
+    tokens_per_minute: float | None = field(default=None, validator=optional(gt(0)))
+    burst: int | None = field(default=None, validator=optional(ge(1)))
+    limits: Mapping[str, LimitsTable] = field(factory=dict)
     transport: Literal["http", "httpx"] = "http"
     proxy: str | None = None
     api_version: str | None = None
@@ -185,7 +199,8 @@ def _secret(account: Account, key: str, layers: Layers) -> Secret:
     """The credential that `key` gives or names; empty where there is none. None of it is ever repeated in a message."""
     source: KeySource | None = getattr(account.table, key)
     path = account.path(key)
-    text = None if source is None else _credential(account, source, path, layers)
+    wanted = account.table.enabled is None
+    text = None if source is None else credential(source, path, layers, wanted, f"{account.name}: ")
     if text is None:
         return Secret()
     text = text.strip()
@@ -195,14 +210,15 @@ def _secret(account: Account, key: str, layers: Layers) -> Secret:
     return Secret(text)
 
 
-def _credential(account: Account, source: KeySource, path: Path, layers: Layers) -> str | None:
+def credential(
+    source: KeySource, path: Path, layers: Layers, wanted: bool = True, about: str = ""
+) -> str | None:
+    """What a setting gives or names as a secret; None where it is not there. `wanted`: that is worth a word."""
     if source.env is not None:
         if not _VARIABLE.fullmatch(source.env):
             layers.fault((*path, "env"), "must be the name of an environment variable")
-        elif source.env not in layers.variables and account.table.enabled is None:
-            layers.notice(
-                f"{layers.origin(path).where}: {account.name}: the variable its {path[-1]} names is not set"
-            )
+        elif source.env not in layers.variables and wanted:
+            layers.notice(f"{layers.origin(path).where}: {about}the variable its {path[-1]} names is not set")
         return layers.variables.get(source.env)
     if source.file is not None:
         return layers.file(path, source.file)
@@ -308,6 +324,9 @@ def _made(account: Account, keys: Mapping[str, Secret], base_url: str, layers: L
         "region": _region(account, layers),
         "arns": table.arns,
     }
+    rates = {
+        name: _rates(limits, (*account.path("limits"), name), layers) for name, limits in table.limits.items()
+    }
     return Provider(
         account.name,
         account.kind,
@@ -320,7 +339,18 @@ def _made(account: Account, keys: Mapping[str, Secret], base_url: str, layers: L
         transport=table.transport,
         proxy=_way_out(account, base_url, layers),
         settings={name: value for name, value in own.items() if value},
+        rates=_rates(table, account.path("burst")[:-1], layers),
+        limits=rates,
     )
+
+
+def _rates(table: ProviderTable | LimitsTable, path: Path, layers: Layers) -> Rates:
+    """What a table lets through. The permits of an account stand beside its rates, those of a model among them."""
+    if table.burst is not None and table.requests_per_minute is None:
+        layers.fault((*path, "burst"), "is a part of requests_per_minute, which is not set")
+    concurrent = table.max_concurrent_requests if isinstance(table, LimitsTable) else None
+    rates = Rates(table.requests_per_minute, table.tokens_per_minute, table.burst, concurrent)
+    return NO_RATES if rates == NO_RATES else rates
 
 
 def _way_out(account: Account, base_url: str, layers: Layers) -> str | None:

@@ -1,7 +1,7 @@
 """From all that is given to one Config, or to all that is wrong with it."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path as FilePath
 from typing import Any, TypeVar, get_args
 
@@ -12,16 +12,18 @@ from attrs.validators import ge, optional
 from pipeline.config.faults import ConfigError, Fault, Path, dotted, meant
 from pipeline.config.filters import filter_lines, pattern_fault
 from pipeline.config.layers import Layers, Sources, layered
-from pipeline.config.providers import read_providers
-from pipeline.config.settings import Config, ServerSettings, effective, leaves
-from pipeline.config.strict import Mismatch, structured
+from pipeline.config.providers import credential, read_providers
+from pipeline.config.settings import Config, KeySettings, ServerSettings, effective, leaves
+from pipeline.config.strict import KeySource, Mismatch, structured
 from pipeline.config.vendors import VENDORS
 from pipeline.values.messages import Request
+from pipeline.values.secrets import Secret
 from pipeline.values.targets import Capability, ModelRule, Price, Provider
 from pipeline.wiring import Catalog, order_faults
 
 T = TypeVar("T")
 
+SHORTEST_PEPPER = 16
 STAGES = ("normalize", "route", "limit", "call", "transform", "record")
 OPERATIONS: tuple[str, ...] = tuple(request.operation for request in get_args(Request))
 
@@ -52,6 +54,15 @@ class OllamaTable:
     """`[ollama]`. `allow_management`: let pull, push, create, copy and delete through to a local Ollama."""
 
     allow_management: bool = False
+
+
+@frozen
+class KeysTable:
+    """`[keys]`, as it may be written."""
+
+    file: str = ""
+    pepper: KeySource | None = None
+    open_network: bool = False
 
 
 @frozen
@@ -88,6 +99,10 @@ class StageList:
     stages: tuple[str, ...]
 
 
+def unnoticed(file: FilePath) -> None:
+    """Where nobody asks which files are read."""
+
+
 def load(
     path: str | None,
     environ: Mapping[str, str],
@@ -95,14 +110,25 @@ def load(
     *,
     catalog: Catalog,
     kinds: Collection[str],
+    touch: Callable[[FilePath], None] = unnoticed,
 ) -> Config:
     """The configuration of this start: proxy.toml at `path` (None: here, if there is one), `.env` beside it or here.
 
     `overrides`: options of the command line by their long names with underscores. `catalog`: the stages there are;
-    `kinds`: the providers' kinds that can be called. Raises ConfigError with all faults.
+    `kinds`: the providers' kinds that can be called. `touch` is told of each file just before it is read, and of those
+    that would be read if they were there. Raises ConfigError with all faults.
     """
     file = FilePath("proxy.toml" if path is None else path)
-    dotenv = next((place for place in (file.parent / ".env", FilePath(".env")) if place.is_file()), None)
+    beside, here = file.parent / ".env", FilePath(".env")
+    for place in (file, beside, here):
+        touch(place)
+    dotenv = next((place for place in (beside, here) if place.is_file()), None)
+
+    def read(name: str) -> str:
+        named = FilePath(name).expanduser()
+        touch(named)
+        return named.read_text("utf-8-sig")
+
     sources = Sources(
         toml=_text(file) if path is not None or file.exists() else "",
         environ=environ,
@@ -110,7 +136,7 @@ def load(
         overrides=overrides,
         toml_name=file.name,
         folder=str(file.parent),
-        read=lambda name: FilePath(name).expanduser().read_text("utf-8-sig"),
+        read=read,
     )
     return resolve(sources, catalog=catalog, kinds=kinds)
 
@@ -148,6 +174,7 @@ def resolve(sources: Sources, *, catalog: Catalog, kinds: Collection[str]) -> Co
         equivalence=switches.equivalence,
         demo=demo,
         management=_section(layers, ("ollama",), OllamaTable).allow_management,
+        keys=_keys(layers),
     )
     if layers.faults:
         raise ConfigError(sorted(layers.faults, key=lambda fault: _place(fault, sources.toml_name)))
@@ -166,7 +193,7 @@ def _place(fault: Fault, toml_name: str) -> tuple[int, str, int]:
     return (0 if file == toml_name else 1, file, int(line))
 
 
-_TABLES = ("server", "pipeline", "stage", "providers", "models", "fidelity", "ollama")
+_TABLES = ("server", "keys", "pipeline", "stage", "providers", "models", "fidelity", "ollama")
 
 
 def _refuse_unknown_tables(layers: Layers) -> None:
@@ -191,6 +218,19 @@ def _read(layers: Layers, path: Path, value: Any, wanted: type[T]) -> T | None:
         for below, text in mismatch.found:
             layers.fault((*path, *below), text)
     return None
+
+
+def _keys(layers: Layers) -> KeySettings:
+    table = _section(layers, ("keys",), KeysTable)
+    path: Path = ("keys", "pepper")
+    pepper = (credential(table.pepper, path, layers) if table.pepper is not None else None) or ""
+    if pepper and len(pepper.strip()) < SHORTEST_PEPPER:
+        layers.fault(path, f"must have {SHORTEST_PEPPER} characters at least")
+    try:
+        return KeySettings(table.file, Secret(pepper.strip()), table.open_network)
+    except ValueError as problem:
+        layers.fault(("keys", "file"), str(problem))
+        return KeySettings()
 
 
 def _table(layers: Layers, name: str) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from attrs.validators import and_, ge, gt, le
 from pipeline.config.faults import Path
 from pipeline.config.strict import Raw
 from pipeline.values.secrets import Secret
-from pipeline.values.targets import ModelRule, Provider
+from pipeline.values.targets import ModelRule, Provider, Rates
 
 
 def _host(instance: object, attribute: object, value: str) -> None:
@@ -54,6 +54,24 @@ class ServerSettings:
     workers: int = field(default=1, validator=and_(ge(1), le(256)))
 
 
+def _file(instance: object, attribute: object, value: str) -> None:
+    if "\0" in value or value.endswith("/"):
+        raise ValueError("must be the path of a file")
+
+
+@frozen
+class KeySettings:
+    """`[keys]`: the keys of clients. `file`: where they are kept, none: `keys.toml` in `data_dir`.
+
+    `pepper`: what they are stirred with, none: it is in a file beside theirs. `open_network`: while no key has been made,
+    other machines may call without one.
+    """
+
+    file: str = field(default="", validator=_file)
+    pepper: Secret = Secret()
+    open_network: bool = False
+
+
 @frozen
 class Config:
     """All that is configured. A secret never shows in its repr.
@@ -61,9 +79,9 @@ class Config:
     `operations`: stages of the operations that have their own list. `options`: an instance of each stage's options
     class. `providers`: those in use, in the order they are asked. `models_filter`: patterns for `pipeline.names.permits`.
     `equivalence`: whether a model is also asked for where it has another name. `demo`: whether the built-in demonstration
-    provider is shown. `management`: whether model management reaches a local Ollama. `notices`: what is worth a word at
-    start. `origins_of`: dotted path -> where its value came from (`default`, `proxy.toml:7`, `.env`, `environment`,
-    `command line`).
+    provider is shown. `management`: whether model management reaches a local Ollama. `keys`: of clients.
+    `notices`: what is worth a word at start. `origins_of`: dotted path -> where its value came from (`default`,
+    `proxy.toml:7`, `.env`, `environment`, `command line`).
     """
 
     server: ServerSettings
@@ -79,6 +97,7 @@ class Config:
     equivalence: bool = True
     demo: bool = False
     management: bool = False
+    keys: KeySettings = KeySettings()
     notices: tuple[str, ...] = ()
     origins_of: Mapping[str, str] = field(factory=dict)
 
@@ -92,6 +111,7 @@ def effective(config: Config) -> dict[str, Any]:
         "equivalence": config.equivalence,
         "demo": config.demo,
         "server": _plain(config.server),
+        "keys": _plain(config.keys),
         "pipeline": {
             "stages": list(config.stages),
             **{operation: {"stages": list(stages)} for operation, stages in config.operations.items()},
@@ -131,10 +151,28 @@ def _provider(provider: Provider) -> dict[str, Any]:
         "weight": provider.weight,
         "timeout": provider.timeout_s,
         "max_concurrent_requests": provider.max_concurrent,
+        **_rates(provider.rates),
         "transport": provider.transport,
         **({"proxy": without_password(provider.proxy)} if provider.proxy else {}),
         **{name: _plain(value) for name, value in provider.settings.items()},
+        **(
+            {"limits": {name: _rates(rates) for name, rates in provider.limits.items()}}
+            if provider.limits
+            else {}
+        ),
     }
+
+
+def _rates(rates: Rates) -> dict[str, Any]:
+    """Rates as they would be written."""
+    return _given(
+        {
+            "requests_per_minute": rates.requests,
+            "tokens_per_minute": rates.tokens,
+            "burst": rates.burst,
+            "max_concurrent_requests": rates.concurrent,
+        }
+    )
 
 
 def without_password(url: str) -> str:

@@ -10,24 +10,31 @@ from typing import assert_never
 import attrs
 from attrs import define, field, frozen
 
+from pipeline.state.adaptive import LOWERING, Adaptive
 from pipeline.state.breaker import DEFAULTS, Breaker, BreakerOptions, Verdict
 from pipeline.state.cooldown import ACCOUNT, LONGEST_HINT_S, Rest
 from pipeline.state.ewma import Ewma
 from pipeline.state.flaps import Flaps
 from pipeline.state.hedge_budget import HedgeBudget
-from pipeline.state.histogram import Histogram
+from pipeline.state.histogram import SizedHistogram
+from pipeline.state.ratio import TokenRatio
 from pipeline.state.retry_budget import RetryBudget
 from pipeline.values.facts import (
     Admitted,
     AttemptEnded,
     AttemptStarted,
+    Charged,
     Connected,
     Fact,
     FirstToken,
     ModelsListed,
     Moved,
     ProbeEnded,
+    ProviderReplaced,
+    Queued,
     QuotaSeen,
+    Reused,
+    TurnedAway,
 )
 from pipeline.values.problems import RULES, Kind
 from pipeline.values.targets import ModelFacts
@@ -57,9 +64,10 @@ class TargetState:
 
     `latency`: whole attempts that went well; `ttft`: until the first content. `failed` counts attempts that ended in a
     problem, whosever fault. `cooled_until`: the upstream wants to be left alone until then, the `cool_downs`-th time.
-    `turn`: when it is its turn again, where several are asked in turn: lowest first.
-    `first_tokens`: all times until the first content.
-    `absent_until`: the provider said it has no such model; until then it is believed.
+    `turn`: where it stands, where several are asked in turn: lowest first.
+    `first_tokens`: all times until the first content, by the size of what was asked.
+    `absent_until`: the provider said it has no such model; until then it is believed. `adaptive`: how many calls it is
+    given at once, `ratio`: how its tokens compare with estimates, `unread`: headers about its quota that nobody could read.
     """
 
     in_flight: int = 0
@@ -75,8 +83,11 @@ class TargetState:
     cool_downs: int = 0
     quota: QuotaSeen | None = None
     turn: float = 0.0
-    first_tokens: Histogram = field(factory=Histogram)
+    first_tokens: SizedHistogram = field(factory=SizedHistogram)
     absent_until: float = 0.0
+    adaptive: Adaptive = Adaptive()
+    ratio: TokenRatio = TokenRatio()
+    unread: int = 0
 
 
 @frozen
@@ -139,7 +150,7 @@ def of_provider(targets: Mapping[str, TargetState], provider: str) -> Mapping[st
 def evolve(snapshot: Snapshot, fact: Fact, roll: float = 0.5, options: BreakerOptions = DEFAULTS) -> Snapshot:
     """The snapshot after `fact`; the same one where it says nothing of targets or providers. `roll` is in [0, 1)."""
     match fact:
-        case Moved() | Admitted() | Connected():
+        case Moved() | Admitted() | Queued() | TurnedAway() | Charged() | Connected() | Reused():
             return snapshot
         case AttemptStarted():
             return _started(snapshot, fact, options)
@@ -153,6 +164,8 @@ def evolve(snapshot: Snapshot, fact: Fact, roll: float = 0.5, options: BreakerOp
             return _probed(snapshot, fact)
         case ModelsListed():
             return _listed(snapshot, fact)
+        case ProviderReplaced():
+            return _replaced(snapshot, fact)
         case _:
             assert_never(fact)
 
@@ -195,9 +208,12 @@ def _started(snapshot: Snapshot, fact: AttemptStarted, options: BreakerOptions) 
         target.cooled_until,
         target.cool_downs,
         target.quota,
-        target.turn if fact.turn is None else fact.turn,
+        target.turn if fact.turn is None else fact.turn.after(target.turn),
         target.first_tokens,
         target.absent_until,
+        target.adaptive,
+        target.ratio,
+        target.unread,
     )
     provider = ProviderState(
         provider.healthy,
@@ -257,8 +273,11 @@ def _first_token(snapshot: Snapshot, fact: FirstToken, options: BreakerOptions) 
         target.cool_downs,
         target.quota,
         target.turn,
-        target.first_tokens.seen(fact.after_s, now),
+        target.first_tokens.seen(fact.after_s, now, fact.size),
         target.absent_until,
+        target.adaptive.answering(now - fact.after_s),
+        target.ratio,
+        target.unread,
     )
     targets = _with_target(snapshot, fact.target, target, now)
     return Snapshot(targets, snapshot.providers, snapshot.retries, snapshot.hedges)
@@ -276,7 +295,10 @@ def _ended(snapshot: Snapshot, fact: AttemptEnded, roll: float, options: Breaker
         signal = "neutral"
     name, target = provider_of(fact.target), snapshot.target(fact.target)
     latency, ttft = _durations(target, fact, signal)
-    cooled_until, cool_downs = _rested(target, fact, signal, roll)
+    adaptive, crowd = _given_at_once(target, fact, signal)
+    cooled_until, cool_downs = target.cooled_until, target.cool_downs
+    if not crowd:
+        cooled_until, cool_downs = _rested(target, fact, signal, roll)
     target = TargetState(
         target.in_flight - 1 if target.in_flight else 0,
         latency,
@@ -293,20 +315,49 @@ def _ended(snapshot: Snapshot, fact: AttemptEnded, roll: float, options: Breaker
         target.turn,
         _late(target, fact),
         fact.at + ABSENT_S if fact.verdict is Kind.NOT_FOUND else target.absent_until,
+        adaptive,
+        _learned(target.ratio, fact),
+        target.unread,
     )
     targets = _with_target(snapshot, fact.target, target, fact.at)
     provider = _answered(snapshot.provider(name), targets, fact, signal, roll, options)
     retries = snapshot.retries
     if not fact.cancelled:
-        retries = retries.ended(signal == "hard", fact.at)
+        retries = retries.ended(signal not in ("ok", "neutral"), fact.at)
     hedges = snapshot.hedges.spent(fact.cost, fact.at)
     return Snapshot(targets, {**snapshot.providers, name: provider}, retries, hedges)
 
 
-def _late(target: TargetState, fact: AttemptEnded) -> Histogram:
+def _given_at_once(target: TargetState, fact: AttemptEnded, signal: Verdict) -> tuple[Adaptive, bool]:
+    """How many it is given at once after an attempt, and whether that alone mends what the attempt ended in.
+
+    A target that refuses only those who are too many goes on with the others: a rest would take these from it as well.
+    """
+    adaptive, most, began = target.adaptive, fact.most, fact.at - fact.after_s
+    if most is None or fact.cancelled:
+        return adaptive, False
+    if signal == "ok":
+        return adaptive.succeeded(target.in_flight, began, fact.at, most), False
+    if fact.verdict not in LOWERING:
+        return adaptive, False
+    meaning = adaptive.meaning(target.in_flight - 1, began, fact.retry_after)
+    if target.cooled_until > fact.at:
+        meaning = "rate"
+    lowered = adaptive.lowered(fact.verdict, meaning, target.in_flight, fact.at, most)
+    return lowered, meaning == "crowd"
+
+
+def _learned(ratio: TokenRatio, fact: AttemptEnded) -> TokenRatio:
+    usage = fact.usage
+    if fact.estimated is None or usage is None or usage.estimated or not usage.input:
+        return ratio
+    return ratio.told(fact.estimated, usage.input)
+
+
+def _late(target: TargetState, fact: AttemptEnded) -> SizedHistogram:
     """The times until the first content, with those that were not waited for to the end as they were left."""
     if (fact.cancelled and not fact.committed) or fact.verdict is Kind.FIRST_BYTE:
-        return target.first_tokens.seen(fact.after_s, fact.at)
+        return target.first_tokens.seen(fact.after_s, fact.at, fact.size)
     return target.first_tokens
 
 
@@ -393,8 +444,10 @@ def _several_fail(targets: Mapping[str, TargetState], fact: AttemptEnded) -> boo
 
 
 def _quota(snapshot: Snapshot, fact: QuotaSeen) -> Snapshot:
-    """Nothing left means rest until there is again."""
-    target = attrs.evolve(snapshot.target(fact.target), quota=fact)
+    """Nothing left means rest until there is again. What cannot be read says nothing, and is counted."""
+    target = snapshot.target(fact.target)
+    quota = fact if fact.readable or target.quota is None else target.quota
+    target = attrs.evolve(target, quota=quota, unread=target.unread + fact.unread)
     for left, reset_s in ((fact.requests, fact.requests_reset_s), (fact.tokens, fact.tokens_reset_s)):
         if left == 0 and reset_s is not None:
             until = fact.at + min(reset_s, LONGEST_HINT_S)
@@ -414,6 +467,19 @@ def _listed(snapshot: Snapshot, fact: ModelsListed) -> Snapshot:
         targets={**snapshot.targets, **found},
         providers={**snapshot.providers, fact.provider: provider},
     )
+
+
+def _replaced(snapshot: Snapshot, fact: ProviderReplaced) -> Snapshot:
+    """What is known of the old account says nothing of the new one; its list of models is the best guess there is."""
+    old = of_provider(snapshot.targets, fact.provider)
+    targets = {name: state for name, state in snapshot.targets.items() if name not in old}
+    providers = {name: state for name, state in snapshot.providers.items() if name != fact.provider}
+    retries = snapshot.retries
+    if fact.gone:
+        retries = retries.forgotten(fact.provider)
+    else:
+        providers[fact.provider] = ProviderState(models=snapshot.provider(fact.provider).models)
+    return attrs.evolve(snapshot, targets=targets, providers=providers, retries=retries)
 
 
 def _probed(snapshot: Snapshot, fact: ProbeEnded) -> Snapshot:

@@ -40,6 +40,14 @@ class Bucket:
             wait = max(self.full_at, now) + (units - rate.burst) * rate.unit_s - now
         return wait if wait > ROUNDING_S else 0.0
 
+    def left(self, now: float, rate: Rate) -> float:
+        """Units that may be taken now."""
+        return max(0.0, rate.burst - self.full_in(now) / rate.unit_s)
+
+    def full_in(self, now: float) -> float:
+        """Seconds until all that was taken has flowed back."""
+        return max(0.0, self.full_at - now)
+
     def taken(self, units: float, now: float, rate: Rate) -> "Bucket":
         """The bucket without `units`, asked for or not: what turned out to be more than reserved runs into debt."""
         return Bucket(max(self.full_at, now) + units * rate.unit_s)

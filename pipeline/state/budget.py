@@ -8,7 +8,11 @@ later window: if the clock jumps back, nothing is granted twice. What is reserve
 window in which it is settled.
 """
 
+import math
+
 from attrs import evolve, frozen
+
+MILLION = 1_000_000
 
 
 @frozen
@@ -42,3 +46,8 @@ class Budget:
     @property
     def _taken(self) -> int:
         return self.spent + self.reserved
+
+
+def micro(cost: float | None) -> int:
+    """A cost in US dollars as whole micro-USD, never less than it was; 0 for one that is not known."""
+    return 0 if cost is None else math.ceil(round(cost * MILLION, 6))

@@ -16,14 +16,15 @@ ACCOUNT = frozenset({Kind.QUOTA, Kind.AUTH})
 def cool_down_s(kind: Kind, times: int, hint: float | None, roll: float) -> float:
     """Seconds of rest after `kind`, met after `times` earlier rests; `roll` in [0, 1) spreads those who wait.
 
-    The upstream's own `hint` holds where it gave one (at most 300 s, and up to a tenth more), else 1, 2, 4 .. 60 s.
+    The upstream's own `hint` holds where it gave one (at most 300 s, and up to a tenth more), else 1, 2, 4 .. 60 s. One of
+    0 is none: who refuses and may be asked at once would be asked again and again.
     Quota and rights do not come back in seconds: 300 s, doubling to 3600 s.
     """
     doubled = 2.0 ** min(times, 16)
     if kind in ACCOUNT:
         return min(LONG_S * doubled, LONGEST_LONG_S)
-    if hint is not None:
-        return min(max(hint, 0.0), LONGEST_HINT_S) * (1 + 0.1 * roll)
+    if hint is not None and hint > 0:
+        return min(hint, LONGEST_HINT_S) * (1 + 0.1 * roll)
     return min(SHORT_S * doubled, LONGEST_SHORT_S)
 
 

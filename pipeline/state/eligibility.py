@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 from attrs import frozen
 
 from pipeline.state.board import ProviderState, Snapshot, TargetState
-from pipeline.state.breaker import DEFAULTS, BreakerOptions
+from pipeline.state.breaker import DEFAULTS, Breaker, BreakerOptions
 from pipeline.values.targets import Target
 
 Reason: TypeAlias = Literal[
@@ -32,6 +32,8 @@ class Barred:
 
 
 FULL = Eligible()
+# Since when a breaker is closed that has never been anything else.
+NEVER = Breaker().since
 
 
 def eligibility(
@@ -49,7 +51,7 @@ def target_eligibility(
     bars = [*_provider_bars(provider, now), *_target_bars(state, now)]
     if bars:
         return max(bars, key=lambda bar: bar.until)
-    if state.breaker.since == provider.breaker.since:
+    if state.breaker.since == provider.breaker.since == NEVER:
         return FULL
     return Eligible(min(state.breaker.weight(now, options), provider.breaker.weight(now, options)))
 

@@ -15,7 +15,7 @@ SAME_PROVIDER = 0.2
 ANYWHERE, ANYWHERE_WHEN_FAILING = 1.0, 0.2
 
 FIRST, AGAIN = range(2)
-ACCEPTED, EXTRA, WELL, HARD = range(4)
+ACCEPTED, EXTRA, WELL, FAILED = range(4)
 
 PROVIDER = Window(Shape(slice_s=1.0, length=10, columns=2))
 HOUSE = Window(Shape(slice_s=1.0, length=10, columns=4))
@@ -23,7 +23,7 @@ HOUSE = Window(Shape(slice_s=1.0, length=10, columns=4))
 
 @frozen
 class RetryBudget:
-    """`house` counts exchanges accepted, extra attempts, attempts that failed hard and those that did not.
+    """`house` counts exchanges accepted, extra attempts, attempts that their targets failed and those that they did not.
 
     `providers`: for each the exchanges that came to it first, and the attempts by which they came back.
     """
@@ -44,14 +44,18 @@ class RetryBudget:
         house = self.house.added(EXTRA if extra else ACCEPTED, now)
         return RetryBudget(house, {**self.providers, provider: window})
 
-    def ended(self, hard: bool, now: float) -> "RetryBudget":
-        """One attempt has its verdict."""
-        return RetryBudget(self.house.added(HARD if hard else WELL, now), self.providers)
+    def ended(self, failed: bool, now: float) -> "RetryBudget":
+        """One attempt has its verdict. `failed`: broken, overloaded or over a limit, whatever the target calls it."""
+        return RetryBudget(self.house.added(FAILED if failed else WELL, now), self.providers)
+
+    def forgotten(self, provider: str) -> "RetryBudget":
+        """The budget without a provider that there is no more."""
+        return RetryBudget(self.house, {name: at for name, at in self.providers.items() if name != provider})
 
     def allows(self, provider: str, again: bool, now: float) -> bool:
         """Whether one more extra attempt is affordable, at `provider`, `again` or for the first time."""
-        accepted, extra, well, hard = self.house.totals(now)
-        share = ANYWHERE_WHEN_FAILING if hard > well else ANYWHERE
+        accepted, extra, well, failed = self.house.totals(now)
+        share = ANYWHERE_WHEN_FAILING if failed > well else ANYWHERE
         if extra + 1 > share * accepted + RESERVE:
             return False
         if not again:

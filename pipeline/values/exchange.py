@@ -1,5 +1,6 @@
 """One request with all that becomes of it."""
 
+import math
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -23,12 +24,27 @@ class Preference:
 
 
 @frozen
+class Turn:
+    """How a call moves its target on, where several take turns: by `step` from where it stands then, which counts as not
+    before `low` and not behind `high`.
+    """
+
+    step: float
+    low: float = -math.inf
+    high: float = math.inf
+
+    def after(self, turn: float) -> float:
+        """Where a target stands after the call that stood at `turn`."""
+        return min(max(turn, self.low), self.high) + self.step
+
+
+@frozen
 class Candidate:
     """A target that could serve. Lower `score` first; `why` is for people.
 
     `group`: 0 for the model that was asked for, higher for those that stand in for it, in order. `instead_of`: it stands
-    in only after a failure of this kind; None: after any that another target may mend. `turn`: when it is its turn again
-    once it was asked, where several take turns.
+    in only after a failure of this kind; None: after any that another target may mend. `turn`: how a call moves it on, where
+    several take turns.
     """
 
     target: Target
@@ -36,7 +52,7 @@ class Candidate:
     why: str
     group: int = 0
     instead_of: Kind | None = None
-    turn: float | None = None
+    turn: Turn | None = None
 
 
 Order: TypeAlias = Callable[[tuple[Candidate, ...], Any, float, float], tuple[Candidate, ...]]
@@ -145,6 +161,7 @@ class Attempt:
 
     `first` is when the first content came, None if none came. `committed`: its content reached the client. `cancelled`:
     we ended it ourselves. `connected_s`: what getting a connection took, 0 for a kept one, None if that is not known.
+    `cost`: US dollars, None if that is not known.
     """
 
     number: int
@@ -156,6 +173,7 @@ class Attempt:
     committed: bool = False
     cancelled: bool = False
     connected_s: float | None = None
+    cost: float | None = None
 
 
 @frozen
@@ -163,7 +181,9 @@ class Record:
     """What became of one exchange; closed exactly once. `at` is epoch seconds, durations are seconds.
 
     `served` is `provider/model` of the attempt whose content the client got. `problem` is the kind the client was told.
-    `continued`: how often another went on with the answer where one broke off.
+    `continued`: how often another went on with the answer where one broke off. `usage`: of the answer, counted where nobody
+    told it. `cost`: US dollars of all attempts, as far as their prices are known; None where none is.
+    `reused`: the answer is that of the exchange of this id.
     """
 
     id: str
@@ -185,3 +205,5 @@ class Record:
     duration_s: float
     strategy: str | None = None
     continued: int = 0
+    cost: float | None = None
+    reused: str | None = None

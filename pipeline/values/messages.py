@@ -199,6 +199,7 @@ class ChatRequest:
 
     `thinking` None: the client did not say. `logprobs`: 0 asks for the chosen tokens only, n for n alternatives each.
     `choices`: how many answers. `source` is what the client sent, and None once a stage has rewritten the request.
+    `stateful`: the provider is to keep something of it or to do something by itself, so two of it are more than one.
     """
 
     model: str
@@ -216,6 +217,7 @@ class ChatRequest:
     user: str | None = None
     extra: Mapping[str, Any] = field(factory=dict)
     source: Source | None = field(default=None, repr=False)
+    stateful: bool = False
 
     operation = "chat"
 
@@ -237,6 +239,7 @@ class EmbedRequest:
 
     operation = "embed"
     stream = False
+    stateful = False
 
     def rewritten(self, **changes: Any) -> "EmbedRequest":
         """The request with `changes`; the client's own JSON no longer stands for it."""
@@ -253,6 +256,7 @@ class LoadRequest:
 
     operation = "load"
     source = None
+    stateful = True
 
     def rewritten(self, **changes: Any) -> "LoadRequest":
         """The request with `changes`."""

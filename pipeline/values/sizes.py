@@ -1,5 +1,6 @@
 """How many tokens a request has, by estimate: nobody but the model's vendor knows, and asking costs a call."""
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,23 +20,55 @@ from pipeline.values.messages import (
 )
 
 BYTES_A_TOKEN = 4
-# What a picture of usual size costs.
-PICTURE = 1600
+# What a picture of usual size costs, and what stands around a message.
+PICTURE, TURN = 1600, 8
+# An answer is reckoned to be no longer than this, whatever it may be.
+LONGEST_ANSWER = 4096
+# Where one class of sizes ends and the next begins, in tokens. They are few, so that each has its samples.
+CLASS_EDGES = (1_000, 4_000, 16_000, 64_000)
+
+
+def tokens_of(size: int) -> int:
+    """Tokens of `size` bytes of text.
+
+    English has about four bytes a token in the vocabularies of all vendors, and other languages, with longer letters, do
+    not have many fewer. It is the only place where bytes become tokens.
+    """
+    return -(-size // BYTES_A_TOKEN)
+
+
+def size_class(tokens: int) -> int:
+    """Which of the few classes of sizes `tokens` belong to, from 0."""
+    return bisect_right(CLASS_EDGES, tokens)
+
+
+def reserved_tokens(request: Request, cap: int | None = None) -> int:
+    """Tokens to be set aside for a request and its answer, until its usage is known.
+
+    `cap`: the longest answer the model gives, if that is known. Each of several answers may be as long as one.
+    """
+    given = input_tokens(request)
+    if not isinstance(request, ChatRequest):
+        return given
+    limits = [limit for limit in (request.sampling.max_tokens, cap) if limit is not None]
+    return given + request.choices * min((LONGEST_ANSWER, *limits))
 
 
 def input_tokens(request: Request) -> int:
-    """Tokens of all that the model is told, at least one."""
+    """Tokens of all that the model is told: its text, what stands around each message, and pictures. At least one."""
     if isinstance(request, EmbedRequest):
         return max(1, sum(map(_input_tokens, request.input)))
     if not isinstance(request, ChatRequest):
         return 1
     parts = [part for message in request.messages for part in message.parts]
     words = sum(map(_bytes, parts)) + sum(map(_tool_bytes, request.tools)) + _prompt_bytes(request.prompt)
-    return max(1, -(-words // BYTES_A_TOKEN) + PICTURE * _pictures(parts, request.prompt))
+    return max(
+        1, tokens_of(words) + TURN * len(request.messages) + PICTURE * _pictures(parts, request.prompt)
+    )
 
 
 def _input_tokens(given: str | tuple[int, ...]) -> int:
-    return -(-len(given.encode()) // BYTES_A_TOKEN) if isinstance(given, str) else len(given)
+    return tokens_of(len(given.encode())) if isinstance(given, str) else len(given)
 
 
 def _pictures(parts: Iterable[Part], prompt: Prompt | None) -> int:

@@ -13,6 +13,31 @@ Capability: TypeAlias = Literal[
 
 
 @frozen
+class Rates:
+    """How much may be asked for: `requests` and `tokens` a minute, in and out. None: no limit that is known.
+
+    `burst`: requests that may go at once; of tokens as large a share of a minute. `concurrent`: calls at once.
+    """
+
+    requests: float | None = None
+    tokens: float | None = None
+    burst: int | None = None
+    concurrent: int | None = None
+
+    def part(self, count: int) -> "Rates":
+        """What one of `count` that share it may ask for."""
+        return Rates(
+            None if self.requests is None else self.requests / count,
+            None if self.tokens is None else self.tokens / count,
+            None if self.burst is None else max(1, self.burst // count),
+            None if self.concurrent is None else -(-self.concurrent // count),
+        )
+
+
+NO_RATES = Rates()
+
+
+@frozen
 class Provider:
     """One vendor account. `kind` names its codec; `secret` is bound to `base_url`.
 
@@ -20,7 +45,7 @@ class Provider:
     is asked first. `weight`: its share of the calls where several take turns. `max_concurrent`: permits. `transport`:
     which client carries its calls (`simulator` answers in process); `proxy`: the URL of an HTTP proxy on the way, with
     user and password if it wants them. `settings`: what only this kind has (`api_version`, `region` ...), as its codec
-    reads it.
+    reads it. `rates`: of all its models together, `limits`: of single ones, by their names.
     """
 
     name: str
@@ -34,6 +59,8 @@ class Provider:
     transport: Literal["http", "httpx", "simulator"] = "http"
     proxy: str | None = field(default=None, repr=False)
     settings: Mapping[str, Any] = field(factory=dict, hash=False)
+    rates: Rates = NO_RATES
+    limits: Mapping[str, Rates] = field(factory=dict, hash=False)
 
 
 @frozen

@@ -5,13 +5,15 @@ from pathlib import Path
 import pytest
 import trio
 from attrs import evolve
+from trio.testing import wait_all_tasks_blocked
 
 from adapters.admin import OLLAMA_VERSION, clean_path, control_plane
 from adapters.house import House
 from adapters.ledger import Ledger
 from adapters.lifecycle import Lifecycle
-from pipeline.gate import Gate
+from pipeline.gate import Gate, Waiter
 from pipeline.names import permits
+from pipeline.values.callers import Priority
 from pipeline.values.facts import AttemptStarted, ModelsListed, ProbeEnded
 from pipeline.values.problems import Kind
 from pipeline.values.targets import ModelFacts
@@ -37,7 +39,8 @@ def make_house(**changes):
 
 
 async def ask(method, path, house=None, **given):
-    return await call(control_plane(house or make_house()[0]), method, path, **given)
+    asked = house or make_house()[0]
+    return await call(control_plane(lambda: asked), method, path, **given)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +94,7 @@ async def ask(method, path, house=None, **given):
         pytest.param(
             "GET", "/health/providers/nobody", 404, "application/json; charset=utf-8", id="nobody's"
         ),
+        pytest.param("GET", "/api/queue", 200, "application/json; charset=utf-8", id="the queue"),
         pytest.param("GET", "/health/live", 200, "application/json; charset=utf-8", id="alive"),
         pytest.param("GET", "/health/ready", 200, "application/json; charset=utf-8", id="ready"),
         pytest.param("GET", "/api/nothing-here", 404, "text/plain; charset=utf-8", id="an unknown path"),
@@ -330,6 +334,34 @@ async def test_health_in_detail_tells_how_the_house_is(autojump_clock):
     assert (got["running_requests"], got["queue"]) == (1, {"running": 1, "limit": 7, "waiting": 0})
     assert got["ledger"] == {"writable": True, "waiting_records": 0, "lost_records": 3}
     assert (got["retries"]["requests"], got["hedges"]["hedges"]) == (0, 0)
+
+
+async def test_the_queue_tells_who_waits(autojump_clock, nursery):
+    house, _ = make_house()
+    gate = Gate("the proxy", 1, 8)
+    house = evolve(house, queues=(gate,))
+
+    async def wait(waiter):
+        async with gate.hold(60.0, waiter):
+            pass
+
+    async with gate.hold():
+        for waiter in (Waiter(Priority.HIGH, "k1"), Waiter(Priority.LOW, "k1"), Waiter(Priority.LOW)):
+            nursery.start_soon(wait, waiter)
+        await trio.sleep(2.0)
+        got = (await ask("GET", "/api/queue", house)).json
+    assert (got["running"], got["limit"], got["waiting"], got["max_waiting"]) == (1, 1, 3, 8)
+    assert got["classes"] == {"critical": 0, "high": 1, "normal": 0, "low": 2}
+    assert got["keys"] == [
+        {"key": "k1", "waiting": 2, "share": 0.6667},
+        {"key": None, "waiting": 1, "share": 0.3333},
+    ]
+    assert got["waits"] == {"oldest": 2.0, "p50": None, "p95": None}
+    assert (got["dispatched_per_second"], got["newest_first"]) == (None, False)
+    assert got["overload"] == {"overloaded": False, "admitted_share": 1.0, "shed": 0}
+    await wait_all_tasks_blocked()
+    waits = (await ask("GET", "/api/queue", house)).json["waits"]
+    assert waits == {"oldest": 0.0, "p50": 2.0, "p95": 2.0}
 
 
 async def test_the_numbers_of_a_provider_are_those_of_board_and_ledger(autojump_clock):

@@ -30,6 +30,16 @@ def test_a_banner_says_where_what_and_how():
     ]
 
 
+def test_a_first_key_is_shown_with_what_to_do():
+    opening = Opening(
+        "1", ["http://0.0.0.0:1"], {}, 0, keys="1, made at the first start", first_key="ollp_a_b"
+    )
+    lines = banner(opening).splitlines()
+    assert "  keys       1, made at the first start" in lines
+    assert sum("ollp_a_b" in line for line in lines) == 1
+    assert any("keys create --name NAME" in line and "keys revoke first" in line for line in lines)
+
+
 def test_a_house_with_nothing_in_it():
     text = banner(Opening(version="1", urls=["http://127.0.0.1:1"], providers={}, model_count=0))
     assert "none" in text

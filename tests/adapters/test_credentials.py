@@ -138,3 +138,24 @@ async def test_a_fetch_that_hangs_does_not_hold_up_the_house(autojump_clock, pat
 )
 def test_pauses_grow_and_are_bounded(failures, seconds):
     assert pause_s(failures) == seconds
+
+
+def test_the_same_account_has_the_same_credential_whatever_else_changes():
+    credentials, secret = house(Script("a"))
+    assert credentials.given(evolve(FETCHED, max_concurrent=3)).secret is secret
+    assert credentials.given(evolve(FETCHED, base_url="https://y")).secret is not secret
+
+
+async def test_accounts_come_and_go_while_it_runs(autojump_clock, patient):
+    credentials, secret = house(fetch := Script("a"))
+    other = evolve(FETCHED, name="other")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(credentials.run)
+        given = credentials.given(other).secret
+        await credentials.begun()
+        assert (given.value, fetch.asked) == ("a", 2)
+        credentials.keep([other])
+        await trio.sleep(RENEW_S + 1)
+        assert fetch.asked == 3, "that of the account that is gone is not fetched again"
+        assert credentials.given(FETCHED).secret is not secret
+        nursery.cancel_scope.cancel()

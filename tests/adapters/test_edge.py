@@ -7,15 +7,16 @@ import pytest
 import trio
 from attrs import define, field
 
-from adapters.asgi import ON_LEAVE, REQUEST_ID
+from adapters.asgi import CALLER, ON_LEAVE, REQUEST_ID
 from adapters.dialects import dialect_at
-from adapters.edge import Edge, data_plane, wishes
+from adapters.edge import Edge, Told, data_plane, usual_priority, wishes
 from adapters.guard import HOP
 from adapters.lifecycle import Lifecycle
 from adapters.silences import Silences
-from pipeline.values.callers import Priority
+from pipeline.values.callers import Caller, Priority
 from pipeline.values.events import Finished, Started, TextDelta
 from pipeline.values.exchange import How, Loss, Preference
+from pipeline.values.facts import AttemptStarted, FirstToken, Reused
 from pipeline.values.problems import Kind, Problem
 from pipeline.wiring import build_stages, compose
 from stages import CATALOG
@@ -203,6 +204,30 @@ async def test_where_a_request_came_from_is_handed_on(autojump_clock):
     assert asked.headers == {"traceparent": "00-1-2-01", HOP: "one, me"}
 
 
+@pytest.mark.parametrize(
+    ("highest", "wish", "given"),
+    [
+        pytest.param(Priority.CRITICAL, None, Priority.NORMAL, id="who says nothing is normal"),
+        pytest.param(Priority.LOW, None, Priority.LOW, id="unless his key may not be"),
+        pytest.param(Priority.HIGH, "critical", Priority.HIGH, id="a wish goes no higher than the key"),
+        pytest.param(Priority.HIGH, "low", Priority.LOW, id="and may go lower"),
+        pytest.param(Priority.LOW, "high", Priority.LOW, id="a low key stays low"),
+    ],
+)
+def test_a_key_has_a_highest_class(highest, wish, given):
+    caller = Caller("k1", highest=highest)
+    before = exchange(caller=caller, priority=usual_priority(caller))
+    headers = {} if wish is None else {"x-priority": wish}
+    assert wishes(before, headers, Plane(Stand({"a": HELLO_SCRIPT})).edge).priority is given
+
+
+async def test_who_asks_goes_with_the_request(autojump_clock):
+    stand = Stand({"a": HELLO_SCRIPT})
+    caller = Caller("k1", "web", highest=Priority.LOW)
+    await Plane(stand).serve(asking(), {CALLER: caller})
+    assert stand.records[0].caller == "k1"
+
+
 def test_wishes_are_read():
     headers = {
         "x-provider": "B, a ;only",
@@ -239,7 +264,7 @@ async def test_who_asks_why_is_told_at_the_end(stream, autojump_clock):
 async def test_a_server_that_tells_of_leaving_needs_no_task_that_waits_for_it(autojump_clock):
     """The exchange is cancelled by the call alone: such a server is asked for the body and for nothing after it."""
 
-    class Told(Client):
+    class Telling(Client):
         async def receive(self):
             assert not self._given, "the body has been given"
             return await super().receive()
@@ -249,7 +274,7 @@ async def test_a_server_that_tells_of_leaving_needs_no_task_that_waits_for_it(au
             on_leave[0]()
 
     stand = Stand({"a": [(1, Started("m")), (math.inf, TextDelta("x"))]})
-    plane, client, taken = Plane(stand), Told(json.dumps(CHAT).encode(), leaves_after=2), []
+    plane, client, taken = Plane(stand), Telling(json.dumps(CHAT).encode(), leaves_after=2), []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(client.leave, taken)
         await plane.serve(client, {ON_LEAVE: taken.append})
@@ -373,3 +398,31 @@ async def test_a_bug_is_recorded_as_one(autojump_clock):
     assert [(record.outcome, record.problem) for record in stand.records] == [
         ("upstream_error", Kind.INTERNAL)
     ]
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        pytest.param(
+            (AttemptStarted(1, "a/m", 0.0), AttemptStarted(2, "b/m", 1.0, hedge=True), FirstToken(1, "a/m", 2.0, 2.0)),
+            {"x-provider": "a", "x-attempts": "2"},
+            id="the first of two that run at once has content",
+        ),
+        pytest.param(
+            (AttemptStarted(1, "a/m", 0.0), AttemptStarted(2, "b/m", 1.0, hedge=True), FirstToken(2, "b/m", 2.0, 1.0)),
+            {"x-provider": "b", "x-attempts": "2"},
+            id="the second of two",
+        ),
+        pytest.param(
+            (Reused("cached", "x0", "a/m", 1.0),),
+            {"x-provider": "a", "x-model": "m", "x-proxy-cache": "cached", "x-attempts": None},
+            id="nobody was asked",
+        ),
+    ],
+)  # fmt: skip
+def test_the_headers_name_who_answers(facts, expected):
+    told = Told()
+    for fact in facts:
+        told.see(fact)
+    headers = {name.decode(): value.decode() for name, value in told.headers(3.0)}
+    assert {name: headers.get(name) for name in expected} == expected

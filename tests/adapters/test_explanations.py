@@ -206,11 +206,22 @@ def text(**changes):
     ("given", "words"),
     [
         pytest.param(
-            text(), ["m: priority (listed), then next_available", "a/m", "$0.002100", "ready"], id="a plan"
+            text(),
+            [
+                "m: in the order of priority (listed); after a failure next_available",
+                "a/m",
+                "$0.002100",
+                "ready",
+            ],
+            id="a plan",
         ),
+        pytest.param(
+            text(candidates=[{**READY, "cost": 2e-8}]), ["less than $0.000001"], id="hardly any price"
+        ),
+        pytest.param(text(candidates=[{**READY, "cost": 0.0}]), ["about $0.000000"], id="none at all"),
         pytest.param(text(order=[]), ["one after the other: nobody"], id="nobody"),
-        pytest.param(text(hedge_after_s=0.5), ["a second one after 0.50 s"], id="a hedge"),
-        pytest.param(text(candidates=[{**READY, "cost": None}]), [" ? "], id="no price"),
+        pytest.param(text(hedge_after_s=0.5), ["a second one beside the first after 0.50 s"], id="a hedge"),
+        pytest.param(text(candidates=[{**READY, "cost": None}]), ["price not known"], id="no price"),
         pytest.param(
             text(candidates=[{**READY, "may_be_asked": False, "barred_by": "breaker", "barred_for_s": 4.6}]),
             ["breaker for 5 s"],
@@ -248,6 +259,22 @@ def text(**changes):
 )
 def test_words(given, words):
     assert all(word in given for word in words), given
+
+
+def test_words_fit_a_terminal():
+    """Names may be long, and are never broken."""
+    names = [f"account-{number}/vendor/some-model-of-a-long-name-{number}" for number in range(8)]
+    losses = dict.fromkeys([f"option_{number}" for number in range(30)], "dropped")
+    told = text(
+        order=names,
+        candidates=[
+            {**READY, "target": name, "loses": losses, "score": 1e9, "cost": 1234.5} for name in names
+        ],
+        refused=[{"target": "b/m", "why": "a reason " * 20}],
+    )
+    assert max(map(len, told.splitlines())) <= 80
+    assert all(told.count(name) == 2 for name in names)
+    assert "option_29" in told
 
 
 @pytest.mark.parametrize(

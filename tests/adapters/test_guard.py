@@ -195,7 +195,8 @@ async def test_a_preflight_is_answered_here():
 async def test_an_allowed_page_may_read_what_our_headers_say():
     named = {
         *("x-request-id", "x-provider", "x-model", "x-attempts", "x-queue-ms", "x-overhead-ms"),
-        *("x-proxy-lossy", "x-token-count", "request-id", "retry-after", "x-should-retry"),
+        *("x-queue-position", "x-queue-wait-estimate"),
+        *("x-proxy-lossy", "x-proxy-cache", "x-token-count", "request-id", "retry-after", "x-should-retry"),
     }
     got = await call(guarded(inner, LOCAL), "GET", "/", headers=PAGE)
     assert set(got.header("access-control-expose-headers").lower().split(",")) == named

@@ -218,3 +218,13 @@ def test_a_process_ends_though_nobody_reads_its_output():
         assert process.wait(20) == 0
     os.close(reading)
     os.close(writing)
+
+
+def test_level_and_secrets_may_change_while_it_runs():
+    sink, newer = Sink(), "another-horse-battery-staple"
+    with logging_to(sink, LogOptions(level="warning"), [Secret(SECRET)]) as handler:
+        logging.getLogger("x").info("not told")
+        handler.change("info", [Secret(newer)])
+        logging.getLogger("x").info("told of %s and %s", newer, SECRET)
+    (line,) = sink
+    assert "told of **** and ****" in line

@@ -1,11 +1,10 @@
 from contextlib import asynccontextmanager
-from functools import partial
 
 import pytest
 import trio
 from attrs import evolve
 
-from adapters.probes import MOST_BYTES, ProbeOptions, due, pause_s, refresh, watch_providers
+from adapters.probes import MOST_BYTES, ProbeOptions, Watch, due, pause_s, refresh
 from adapters.providers.errors import classify
 from pipeline.ports import Reply
 from pipeline.state.board import ProviderState
@@ -78,7 +77,7 @@ class Watched:
 
     @property
     def run(self):
-        return partial(watch_providers, self.env, self.tell, OPTIONS)
+        return Watch(self.env, self.tell, OPTIONS).run
 
     def told(self, kind, provider="a"):
         return [fact for fact in self.facts if isinstance(fact, kind) and fact.provider == provider]

@@ -8,8 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import trio
 
-from adapters.serving import AddressTaken, CannotListen, ServerOptions, bound, hypercorn_config, taken_text
+from adapters.serving import (
+    AddressTaken,
+    CannotListen,
+    Endings,
+    ServerOptions,
+    bound,
+    hypercorn_config,
+    taken_text,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -230,3 +239,26 @@ def test_hypercorn_is_told_what_matters():
     assert (config.backlog, config.keep_alive_timeout, config.read_timeout) == (2048, 75.0, None)
     assert (config.accesslog, config.include_server_header) == (None, False)
     os.close(int(config.bind[0].removeprefix("fd://")))
+
+
+class Signals:
+    """Signals that come one after the other."""
+
+    def __init__(self, *received):
+        self.left = list(received)
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        await trio.lowlevel.checkpoint()
+        return self.left.pop(0)
+
+
+async def test_a_hangup_is_no_signal_to_end_where_somebody_takes_it():
+    taken = []
+    come = Signals(signal.SIGHUP, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    endings = Endings(come, lambda: taken.append("hangup"))
+    assert [await anext(endings), await anext(endings)] == [signal.SIGTERM, signal.SIGINT]
+    assert taken == ["hangup"] * 2
+    assert await anext(Endings(Signals(signal.SIGHUP), None)) == signal.SIGHUP

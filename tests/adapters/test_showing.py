@@ -79,7 +79,8 @@ def house(ollama=None, providers=PROVIDERS, **changes):
 
 async def show(model, within=None, field="model", headers=None, **fields):
     body = json.dumps({field: model, **fields}).encode()
-    return await call(control_plane(within or house()), "POST", "/api/show", body=body, headers=headers or {})
+    asked = within or house()
+    return await call(control_plane(lambda: asked), "POST", "/api/show", body=body, headers=headers or {})
 
 
 # ---- What clients do with it -----------------------------------------------------------------------------------------

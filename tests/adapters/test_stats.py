@@ -5,21 +5,25 @@ import pytest
 from adapters.stats import hedges_answer, retries_answer, stats_answer
 from adapters.tally import Tally
 from pipeline.gate import Gate
+from pipeline.leaves import Leaves
 from pipeline.state.board import Snapshot, evolve
 from pipeline.state.hedge_budget import HedgeBudget
 from pipeline.state.retry_budget import RetryBudget
 from pipeline.values.facts import AttemptEnded, AttemptStarted, FirstToken, QuotaSeen
 from pipeline.values.problems import Kind
+from pipeline.values.targets import Rates
 from tests.kit import provider
 
 NOW = 100.0
 
 
-def told(*facts, now=NOW, tally=None):
+def told(*facts, now=NOW, tally=None, given=None):
     snapshot = Snapshot()
     for fact in facts:
         snapshot = evolve(snapshot, fact)
-    return stats_answer(provider("a"), snapshot, now, Gate("a", 5, 10), tally or Tally())
+    gate = Gate("a", 5, 10)
+    leaves = Leaves(lambda: now, lambda: snapshot, {"a": gate})
+    return stats_answer(given or provider("a"), snapshot, now, gate, tally or Tally(), leaves)
 
 
 def attempt(number, target, verdict=None, first=0.5, again=False, **given):
@@ -88,6 +92,36 @@ def test_the_quota_runs_on():
         "tokens_reset_seconds": 0.0,
         "seen_seconds_ago": 10.0,
     }
+
+
+def test_how_many_it_is_given_at_once_and_how_that_came_about():
+    facts = [AttemptStarted(number, "a/m", 80.0) for number in range(5)]
+    facts.append(AttemptEnded(1, "a/m", 90.0, 10.0, Kind.RATE_LIMITED, most=5))
+    facts.append(AttemptEnded(2, "a/m", 96.0, 16.0, most=5))
+    facts.append(AttemptEnded(3, "a/m", 97.0, 17.0, most=5))
+    places = told(*facts)["targets"][0]["permits"]
+    assert places == {
+        "held": 0,
+        "limit": 3,
+        "waiting": 0,
+        "maximum": 5,
+        "curve": [{"seconds_ago": 10.0, "limit": 3}],
+    }
+
+
+def test_what_the_rates_still_give():
+    rated = provider("a", rates=Rates(requests=60.0), limits={"m": Rates(tokens=6000.0)})
+    answer = told(*attempt(1, "a/m"), *attempt(1, "a/other"), given=rated)
+    assert answer["rates"] == {"requests_left": 10.0, "tokens_left": None}
+    m, other = answer["targets"]
+    assert m["rates"] == {"requests_left": None, "tokens_left": 1000.0}
+    assert other["rates"] == {"requests_left": None, "tokens_left": None}
+
+
+def test_what_nobody_can_read_is_counted():
+    facts = [QuotaSeen("a/m", 90.0, requests=7), QuotaSeen("a/m", 95.0, unread=2)]
+    found = told(*facts)["targets"][0]
+    assert (found["unreadable_quotas"], found["quota"]["requests"]) == (2, 7)
 
 
 def test_totals_are_those_of_all_time():

@@ -19,7 +19,7 @@ from pipeline.values.problems import Kind, Problem
 from pipeline.values.targets import ModelFacts
 from tests.kit import Stand, request
 
-GUESS = Count(1, "estimate")
+GUESS = Count(9, "estimate")
 
 
 @define(eq=False)

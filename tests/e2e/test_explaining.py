@@ -267,7 +267,7 @@ def test_the_command_tells_of_a_model(told):
     done = told("both")
     assert done.returncode == 0, done.stderr
     first, second, *_ = done.stdout.splitlines()
-    assert first.startswith("both: capability_based (alias), then next_available")
+    assert first == "both: in the order of capability_based (alias); after a failure next_available"
     assert second.endswith("openai/gpt-4o, second/gpt-4o-mini")
     assert "ready" in done.stdout
 
@@ -275,10 +275,22 @@ def test_the_command_tells_of_a_model(told):
 def test_the_command_takes_wishes(told):
     done = told("both", "--provider", "second", "--tools", "--strategy", "cost_optimized")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("both: cost_optimized (alias)")
+    assert done.stdout.startswith("both: in the order of cost_optimized (alias)")
     lines = done.stdout.splitlines()
     assert lines[1].endswith(": second/gpt-4o-mini")
-    assert any(line.startswith("openai/gpt-4o ") and "other providers only" in line for line in lines)
+    assert "other providers only" in lines[lines.index("openai/gpt-4o") + 1]
+
+
+def test_the_command_tells_of_embedding_models(told):
+    done = told("text-embedding-3-small", "--embed")
+    assert done.returncode == 0, done.stderr
+    assert "\nopenai/text-embedding-3-small\n  ready; score 0; less than $0.000001\n" in done.stdout
+
+
+def test_the_command_fits_a_terminal(told):
+    for arguments in (["both", "--provider", "second", "--thinking"], ["gpt-4o", "--tools"]):
+        done = told(*arguments)
+        assert max(map(len, (done.stdout + done.stderr).splitlines())) <= 80, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
@@ -287,12 +299,13 @@ def test_the_command_takes_wishes(told):
         pytest.param(["nowhere"], "Error: nowhere: the model was not found", id="an unknown model"),
         pytest.param(
             ["gpt-4o", "--provider", "nobody"],
-            "Error: X-Provider names no provider",
+            "Error: --provider names no provider of this proxy; it has: openai, second",
             id="an unknown provider",
         ),
+        pytest.param(["gpt-4o", "--provider", ""], "Error: --provider names no provider", id="no provider"),
         pytest.param(
             ["text-embedding-3-small"],
-            "Error: text-embedding-3-small: no provider has it with completion",
+            "Error: text-embedding-3-small: no provider has it with completion; for an embedding, add --embed",
             id="a lack",
         ),
     ],

@@ -146,7 +146,7 @@ def test_limits_are_divided(simulator: Process):
     config = "[stage.limit]\nmax_concurrent = 5\n"
     with processes.gateway(simulator, "openai", config, WORKERS="2") as running:
         assert '"max_concurrent"' not in running.output
-        from commands.assembly import read_config
+        from commands.reading import read_config
         from commands.serving import shared
 
         parts = shared(read_config(None, {}), 3).options["limit"]

@@ -230,7 +230,7 @@ async def test_the_requests_own_deadline_cuts_and_blames_nobody(autojump_clock):
 async def test_usage_is_estimated_where_the_provider_told_none(autojump_clock):
     ear = await played(Stand({"a": HELLO_SCRIPT}), exchange(trio.current_time(), request=request("12345678")))
     (seen,) = [event for event in ear.events if isinstance(event, UsageSeen)]
-    assert seen.usage == Usage(input=2, output=2, estimated=True)
+    assert seen.usage == Usage(input=10, output=2, estimated=True)
 
 
 async def test_load_is_answered_without_asking_anybody(autojump_clock):

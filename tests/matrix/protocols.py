@@ -321,9 +321,9 @@ def _responses_body(talk: Talk, model: str, stream: bool) -> Body:
     choice: Any = talk.choice
     if choice not in (None, "auto", "none", "required"):
         choice = {"type": "function", "name": choice}
-    how = {True: {"summary": "auto"}, False: {"effort": "none"}, None: None}
+    how: dict[Any, Any] = {True: {"summary": "auto"}, False: {"effort": "none"}, None: None}
     thinking = in_steps(talk).thinking
-    effort = {"max": "xhigh"}.get(thinking, thinking)
+    effort = "xhigh" if thinking == "max" else thinking
     return {
         "model": model,
         "input": given,
@@ -545,6 +545,7 @@ def _google_body(talk: Talk, model: str, stream: bool) -> Body:
         choice = {"auto": {"mode": "AUTO"}, "none": {"mode": "NONE"}, "required": {"mode": "ANY"}}.get(
             talk.choice, {"mode": "ANY", "allowedFunctionNames": [talk.choice]}
         )
+    how: Any
     match in_tokens(talk).thinking:
         case None:
             how = None

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from attrs import frozen
 
+from pipeline.values.targets import Capability
 from tests import processes
 from tests.processes import Process
 
-ALL_ABILITIES = ("completion", "tools", "vision", "thinking")
+ALL_ABILITIES: tuple[Capability, ...] = ("completion", "tools", "vision", "thinking")
 
 
 @frozen
@@ -64,7 +66,7 @@ def config() -> str:
 @contextmanager
 def gateway(simulator: Process) -> Iterator[Process]:
     """The proxy with every kind of provider behind it."""
-    named = {f"{kind.upper()}_BASE_URL": simulator.url + path for kind, path in PATHS.items()}
-    keys = {f"{kind.upper()}_API_KEY": "sim-key" for kind in PATHS if kind != "ollama"}
+    named: dict[str, Any] = {f"{kind.upper()}_BASE_URL": simulator.url + path for kind, path in PATHS.items()}
+    keys: dict[str, Any] = {f"{kind.upper()}_API_KEY": "sim-key" for kind in PATHS if kind != "ollama"}
     with processes.app(config=config(), AZURE_DEPLOYMENTS="gpt-5-mini", **named, **keys) as running:
         yield running

@@ -27,6 +27,10 @@ def _sealed(value: Any) -> Iterator[str]:
         yield from (found for inner in value for found in _sealed(inner))
 
 
+# How much a model is to think, as far as the words differ.
+STEPS: Mapping[Any, Any] = {"none": False, "xhigh": "max"}
+
+
 def offered(name: str, description: str | None, schema: Any) -> Tool:
     return Tool(name, description or "", json.dumps(schema))
 
@@ -45,7 +49,7 @@ def openai_chat(body: Body) -> Talk:
             items.append(calls.answer(message["tool_call_id"], content))
             continue
         items.append((role, "thinking", message.get("reasoning") or message.get("reasoning_content") or ""))
-        parts = [{"type": "text", "text": content or ""}] if not isinstance(content, list) else content
+        parts: Any = [{"type": "text", "text": content or ""}] if not isinstance(content, list) else content
         for part in parts:
             kind = part["type"]
             value = part["text"] if kind == "text" else data_of(part["image_url"]["url"])
@@ -68,7 +72,7 @@ def openai_chat(body: Body) -> Talk:
         body.get("max_tokens", body.get("max_completion_tokens")),
         body.get("temperature"),
         tuple(body.get("stop") or ()),
-        {"none": False, "xhigh": "max"}.get(thinking, thinking),
+        STEPS.get(thinking, thinking),
         sealed(body),
     )
 
@@ -104,7 +108,7 @@ def openai_responses(body: Body) -> Talk:
         body.get("max_output_tokens"),
         body.get("temperature"),
         (),
-        {"none": False}.get(effort, effort or bool(summed)),
+        False if effort == "none" else effort or bool(summed),
         sealed(body),
     )
 
@@ -116,7 +120,8 @@ def anthropic(body: Body) -> Talk:
     items += [("system", "text", block["text"]) for block in system if isinstance(block, dict)]
     for message in body["messages"]:
         role, content = message["role"], message["content"]
-        for block in [{"type": "text", "text": content}] if isinstance(content, str) else content:
+        blocks: Any = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        for block in blocks:
             match block["type"]:
                 case "text":
                     items.append((role, "text", block["text"]))
@@ -131,7 +136,7 @@ def anthropic(body: Body) -> Talk:
                     text = said if isinstance(said, str) else "".join(part["text"] for part in said)
                     items.append(calls.answer(block["tool_use_id"], text))
     choice = body.get("tool_choice") or {}
-    modes = {"any": "required", "tool": choice.get("name")}
+    modes: dict[Any, Any] = {"any": "required", "tool": choice.get("name")}
     thinking = body.get("thinking") or {}
     effort = (body.get("output_config") or {}).get("effort")
     return Talk(
@@ -173,7 +178,7 @@ def google(body: Body) -> Talk:
     thinking = config.get("thinkingConfig") or {}
     choosing = (body.get("toolConfig") or {}).get("functionCallingConfig") or {}
     names = choosing.get("allowedFunctionNames") or [None]
-    mode = {"AUTO": "auto", "NONE": "none", "ANY": names[0] or "required"}.get(choosing.get("mode"))
+    modes: dict[Any, Any] = {"AUTO": "auto", "NONE": "none", "ANY": names[0] or "required"}
     budget = thinking.get("thinkingBudget")
     return Talk(
         tuple(items),
@@ -184,7 +189,7 @@ def google(body: Body) -> Talk:
             for tool in body.get("tools", ())
             for each in tool["functionDeclarations"]
         ),
-        mode,
+        modes.get(choosing.get("mode")),
         config.get("maxOutputTokens"),
         config.get("temperature"),
         tuple(config.get("stopSequences") or ()),

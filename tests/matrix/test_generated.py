@@ -148,7 +148,7 @@ MOVED = frozenset({"messages.role", "system"})
     max_examples=100, deadline=None, derandomize=True, database=None, phases=(Phase.generate, Phase.shrink)
 )
 @given(talk=talks(), stream=st.booleans())
-def test_whatever_is_said_arrives_or_is_told_as_lost(protocol, talk, stream):
+def test_whatever_is_said_arrives_or_is_told_as_lost(protocol: Protocol, talk: Talk, stream: bool) -> None:
     asked = trimmed(protocol.said(talk))
     body = json.dumps(protocol.body(talk, "m", stream)).encode()
     request = read(protocol, body, stream)

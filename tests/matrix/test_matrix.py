@@ -41,7 +41,7 @@ TOOLS = (
 SYSTEM = ("system", "text", "Be brief.\nBe kind.")
 LOOK = (("user", "text", "What is in the picture? “ß” 😀"), ("user", "image", PICTURE))
 THOUGHT = ("assistant", "thinking", "I shall look\nout of the window.")
-CALLED = (
+CALLED: tuple[Item, ...] = (
     ("assistant", "text", "Looking."),
     ("assistant", "call", (0, "get_weather", {"city": "Köln", "n": 2})),
     ("assistant", "call", (1, "noargs", {})),
@@ -124,7 +124,9 @@ def document(protocol: Protocol, response: httpx.Response, stream: bool) -> Any:
 @pytest.mark.parametrize("named", ASKS)
 @AT
 @THROUGH
-def test_what_is_said_arrives_or_is_told_as_lost(house, protocol, served, named, stream):
+def test_what_is_said_arrives_or_is_told_as_lost(
+    house: House, protocol: Protocol, served: Served, named: str, stream: bool
+) -> None:
     asked = ask(house, protocol, served, ASKS[named], stream)
     if (protocol.name, served.name, named) in REFUSED:
         assert asked.response.status_code == 400, "it is no exception any more"
@@ -142,7 +144,7 @@ def test_what_is_said_arrives_or_is_told_as_lost(house, protocol, served, named,
         assert asked.told ^ page == beside, reason
 
 
-def test_each_exception_names_what_is_asked():
+def test_each_exception_names_what_is_asked() -> None:
     spoken, served = {one.name for one in protocols.ALL}, {one.name for one in providers.ALL}
     known = [spoken, served, set(ASKS)]
     assert all(name in names for row in REFUSED for name, names in zip(row, known, strict=True))
@@ -159,12 +161,13 @@ def own_form(protocol: Protocol, asked: Asked) -> bool:
         "anthropic.messages": "/messages",
         "google.generate": "enerateContent",
     }
-    return asked.seen["path"].partition("?")[0].endswith(endings[protocol.name])
+    path: str = asked.seen["path"]
+    return path.partition("?")[0].endswith(endings[protocol.name])
 
 
 def promised(talk: Talk, served: Served) -> frozenset[str]:
     """The fields that docs/fidelity.md has as lost, feature by feature, for this model."""
-    able = frozenset(providers.ALL_ABILITIES) - (frozenset() if served.aloud else {"thinking"})
+    able = frozenset(providers.ALL_ABILITIES).difference(() if served.aloud else ("thinking",))
     provider = Provider("p", served.kind, "https://provider.example", settings={"region": "us-east-1"})
     target = Target(provider, ModelFacts(served.model, able, output_limit=64_000))
     features = {
@@ -210,7 +213,9 @@ def spoken(served: Served) -> Reply:
 @BOTH
 @AT
 @THROUGH
-def test_an_answer_comes_back_complete_and_arrives_when_it_is_given_back(house, protocol, served, stream):
+def test_an_answer_comes_back_complete_and_arrives_when_it_is_given_back(
+    house: House, protocol: Protocol, served: Served, stream: bool
+) -> None:
     if (protocol.name, served.name, "first") in REFUSED:
         return
     body = protocol.body(FIRST, alias(served), stream)

@@ -28,11 +28,11 @@ from pipeline.config import (
 from pipeline.config.environment import VARIABLES
 from pipeline.config.faults import dotted
 from pipeline.config.lines import locate
-from pipeline.config.providers import ProviderTable
-from pipeline.config.resolve import OPERATIONS, Fidelity, ModelTable, OllamaTable, Switches
+from pipeline.config.providers import LimitsTable, ProviderTable
+from pipeline.config.resolve import OPERATIONS, Fidelity, KeysTable, ModelTable, OllamaTable, Switches
 from pipeline.config.settings import leaves
 from pipeline.values.secrets import Secret
-from pipeline.values.targets import Price
+from pipeline.values.targets import Price, Rates
 from pipeline.wiring import Entry
 from stages import CATALOG as REAL_CATALOG
 
@@ -330,7 +330,7 @@ def test_with_nothing_given_the_demonstration_runs():
         ),
         pytest.param(
             "a = 1\nserver.prt = 1",
-            "proxy.toml:1: a: unknown key; known are demo, equivalence, fidelity, models, models_filter, "
+            "proxy.toml:1: a: unknown key; known are demo, equivalence, fidelity, keys, models, models_filter, "
             "multi_provider, ollama, pipeline, providers, proxy_from_env, server, stage\n"
             'proxy.toml:2: server.prt: unknown key; did you mean "port"?',
             id="unknown keys, all at once",
@@ -948,6 +948,47 @@ api_key = { file = "keys/c" }
     assert config.notices == ()
 
 
+def test_what_a_provider_and_its_models_take_a_minute():
+    toml = """\
+[providers.openai]
+requests_per_minute = 500
+burst = 20
+[providers.openai.limits."gpt-4o"]
+tokens_per_minute = 30000.5
+max_concurrent_requests = 7
+"""
+    config = given(
+        toml, {"OPENAI_API_KEY": KEY, "OPENAI_TOKENS_PER_MINUTE": "90000", "OLLAMA_BASE_URL": "http://box"}
+    )
+    ollama, openai = config.providers
+    assert openai.rates == Rates(500.0, 90000.0, 20)
+    assert openai.limits == {"gpt-4o": Rates(tokens=30000.5, concurrent=7)}
+    assert (ollama.rates, ollama.limits) == (Rates(), {})
+    shown = effective(config)["providers"]["openai"]
+    assert (shown["requests_per_minute"], shown["tokens_per_minute"], shown["burst"]) == (500.0, 90000.0, 20)
+    assert shown["limits"] == {"gpt-4o": {"tokens_per_minute": 30000.5, "max_concurrent_requests": 7}}
+    assert config.origins_of["providers.openai.tokens_per_minute"] == "environment"
+
+
+def test_limits_that_cannot_be():
+    toml = """\
+[providers.openai]
+requests_per_minute = 0
+[providers.openai.limits.m]
+burst = 5
+[providers.openai.limits.n]
+requests = 5
+"""
+    assert [line.split(": ")[:2] for line in faults(toml, env={"OPENAI_API_KEY": KEY})] == [
+        ["proxy.toml:2", "providers.openai.requests_per_minute"],
+        ["proxy.toml:6", "providers.openai.limits.n.requests"],
+    ]
+    alone = "[providers.openai.limits.m]\nburst = 5"
+    assert faults(alone, env={"OPENAI_API_KEY": KEY}) == [
+        "proxy.toml:2: providers.openai.limits.m.burst: is a part of requests_per_minute, which is not set"
+    ]
+
+
 def test_only_the_first_provider_where_one_is_wanted():
     toml = "multi_provider = false\n[models.f]\ntargets = ['openai/x', 'ollama/y']"
     config = given(toml, {"OPENAI_API_KEY": KEY, "OLLAMA_BASE_URL": "http://box"})
@@ -1174,6 +1215,41 @@ family = "gpt"
     assert config.models["gpt-4.1"].price is None
     assert config.models["gpt-4.1"].family == "gpt"
     assert config.origins_of['models."gpt-4.1".family'] == "proxy.toml:17"
+
+
+PEPPER = "a pepper that nobody guesses"
+
+
+def test_keys_by_the_environment():
+    env = {"KEYS_FILE": "/etc/keys.toml", "KEYS_PEPPER": PEPPER, "OPEN_NETWORK": "true"}
+    config = given("[keys]\nopen_network = false", env)
+    assert (config.keys.file, config.keys.open_network) == ("/etc/keys.toml", True)
+    assert config.keys.pepper.value == PEPPER
+    assert PEPPER not in repr(config) + json.dumps(effective(config))
+    assert config.origins_of["keys.open_network"] == "environment"
+
+
+def test_a_pepper_is_named_in_proxy_toml():
+    config = given('[keys]\npepper = { env = "OURS" }', {"OURS": f"{PEPPER}\n"})
+    assert (config.keys.pepper.value, config.keys.file, config.keys.open_network) == (PEPPER, "", False)
+
+
+@pytest.mark.parametrize(
+    ("toml", "fault"),
+    [
+        ('[keys]\npepper = "short"', "proxy.toml:2: keys.pepper: must have 16 characters at least"),
+        ('[keys]\nfile = "var/"', "proxy.toml:2: keys.file: must be the path of a file"),
+        ("[keys]\nopen_network = 1", "proxy.toml:2: keys.open_network: must be true or false, not 1"),
+        (
+            "[keys]\nopen_netwrk = true",
+            'proxy.toml:2: keys.open_netwrk: unknown key; did you mean "open_network"?',
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_settings_of_keys(toml, fault):
+    with pytest.raises(ConfigError) as error:
+        given(toml)
+    assert str(error.value) == fault
 
 
 def test_management_by_the_environment():
@@ -1436,20 +1512,22 @@ def test_each_setting_in_the_shipped_proxy_toml_exists_and_shows_its_default():
             assert getattr(options, option.name) == standard or not standard, f"stage.{name}.{option.name}"
     assert [provider.name for provider in full.providers] == ["ollama", "openai", "second"]
     openai = full.providers[1]
-    assert evolve(openai, name="second", proxy=None) == full.providers[2]
+    assert evolve(openai, name="second", proxy=None, rates=Rates(), limits={}) == full.providers[2]
 
 
 def test_each_setting_there_is_stands_in_the_shipped_proxy_toml():
     tree = tomllib.loads(uncommented(SHIPPED))
     classes = {
-        "server": ServerSettings, "fidelity": Fidelity, "ollama": OllamaTable, "models.fast": ModelTable,
+        "server": ServerSettings, "keys": KeysTable, "fidelity": Fidelity, "ollama": OllamaTable,
+        "models.fast": ModelTable,
         **{f"stage.{name}": entry.options for name, entry in REAL_CATALOG.items()},
     }  # fmt: skip
     wanted = {f"{table}.{option.name}" for table, kind in classes.items() for option in fields(kind)}
     wanted |= {switch.name for switch in fields(Switches)} | {"pipeline.stages", "providers.second.kind"}
     own = {key for vendor in VENDORS.values() for key in vendor.own}
     wanted |= {f"providers.openai.{key.name}" for key in fields(ProviderTable)} - {"providers.openai.kind"}
-    wanted -= {f"providers.openai.{key}" for key in own}
+    wanted -= {f"providers.openai.{key}" for key in own} | {"providers.openai.limits"}
+    wanted |= {f"providers.openai.limits.gpt-4o.{key.name}" for key in fields(LimitsTable)}
     here = set(map(dotted, locate(uncommented(SHIPPED))))
     assert sorted(wanted - here) == []
     assert set(tree["pipeline"]) <= {"stages", *OPERATIONS}

@@ -50,7 +50,7 @@ FAULTS = {
 
 @frozen
 class Fault:
-    """`kind` holds from `begins` to `ends` for a share of the calls."""
+    """`kind` holds from `begins` to `ends` for a share of the calls. `killed` ends those that run as well."""
 
     kind: str
     begins: float
@@ -92,14 +92,20 @@ class Node(Transport):
     @asynccontextmanager
     async def open(self, request: HttpRequest) -> AsyncIterator[Reply | Problem]:
         self.calls += 1
-        call, fault = self.calls, self.fault(trio.current_time())
+        began = trio.current_time()
+        call, fault = self.calls, self.fault(began)
         self.running += 1
         self.tell(Heard("opened", self.name, call, request))
         try:
-            yield await self._reply(call, request, fault)
+            reply = await self._reply(call, request, fault)
+            yield RESET if self._killed_since(began) and isinstance(reply, Reply) else reply
         finally:
             self.running -= 1
             self.tell(Heard("closed", self.name, call, request))
+
+    def _killed_since(self, began: float) -> bool:
+        now = trio.current_time()
+        return any(fault.kind == "killed" and began < fault.begins <= now for fault in self.faults)
 
     async def aclose(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -109,7 +115,7 @@ class Node(Transport):
 
     async def _reply(self, call: int, request: HttpRequest, fault: str | None) -> Reply | Problem:
         match fault:
-            case "refused":
+            case "refused" | "killed":
                 return Problem(Kind.CONNECT, "nobody listens")
             case "hangs at connect":
                 await trio.sleep(CONNECT_LIMIT_S)
@@ -118,7 +124,7 @@ class Node(Transport):
                 await trio.sleep_forever()
             case "reset":
                 await trio.sleep(self._seconds() / 2)
-                return Problem(Kind.WRITE_OR_RESET, "reset")
+                return RESET
             case "slow":
                 await trio.sleep(5.0)
         await trio.sleep(self._seconds())
@@ -168,6 +174,8 @@ class Node(Transport):
 
         return read
 
+
+RESET = Problem(Kind.WRITE_OR_RESET, "reset")
 
 REFUSALS: dict[str, tuple[int, dict[str, str], Any]] = {
     "limited": (

@@ -2,23 +2,38 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import trio
 from attrs import define, field
 
+from pipeline.gate import Gate
 from pipeline.state import board as boards
 from pipeline.state.board import Board, Snapshot
 from pipeline.state.eligibility import Barred, eligibility
+from pipeline.values.callers import Priority
 from pipeline.values.exchange import Exchange, Plan, Record
-from pipeline.values.facts import Admitted, AttemptEnded, AttemptStarted, Fact, FirstToken, Moved
+from pipeline.values.facts import (
+    Admitted,
+    AttemptEnded,
+    AttemptStarted,
+    Charged,
+    Fact,
+    FirstToken,
+    Moved,
+    TurnedAway,
+)
 from pipeline.values.problems import Kind
 from stages.moves import FORCED_EVERY_S
 from tests.simulation.fleet import Heard
+from tests.simulation.purses import Purses
 
 FREED_S = 0.1
 LATE_S = 0.01
+HOUSE = "the proxy"
+# Of so many turns the lowest class has one.
+TURNS = 23
 
 
 class Broken(AssertionError):
@@ -30,15 +45,22 @@ class Story:
     """What is known of one exchange: its plan, its attempts by number, and how it ended."""
 
     plan: Plan | None = None
+    priority: Priority = Priority.NORMAL
     attempts: dict[int, AttemptStarted] = field(factory=dict)
     verdicts: dict[int, AttemptEnded] = field(factory=dict)
     committed: int | None = None
+    entered: float | None = None
     records: list[Record] = field(factory=list)
 
 
 @define(eq=False)
 class Watch:
-    """Sees every fact, call and byte of a run. `trace` is a digest of all of it, `last` the newest events."""
+    """Sees every fact, call and byte of a run. `trace` is a digest of all of it, `last` the newest events.
+
+    `queues`: by name how many wait there, and how many may; `longest`: how many ever did. `gates`: the same queues
+    themselves; `shares`: what each key had there when it was last looked at. `passed_low`: how many were let into the
+    house while one of the lowest class went on waiting.
+    """
 
     board: Board
     max_attempts: int
@@ -53,6 +75,13 @@ class Watch:
     barred_s: dict[str, float] = field(factory=dict)
     limits: dict[str, int] = field(factory=dict)
     running: Callable[[str], int] = lambda node: 0
+    places: Callable[[str], dict[str, Any]] = lambda node: {}
+    queues: dict[str, tuple[Callable[[], int], int]] = field(factory=dict)
+    longest: dict[str, int] = field(factory=dict)
+    gates: dict[str, Gate] = field(factory=dict)
+    shares: dict[str, Mapping[str, int]] = field(factory=dict)
+    passed_low: int = 0
+    purses: Purses | None = None
     barred_since: dict[str, float] = field(factory=dict)
     broken: str | None = None
 
@@ -61,6 +90,40 @@ class Watch:
         line = f"{trio.current_time():.6f} " + " ".join(map(str, words))
         self.last.append(line)
         self.trace.update(line.encode())
+        self._look_at_queues()
+        if self.purses is not None and (words := self.purses.overspent()):
+            self.must(False, 12, words)
+        for name, gate in self.gates.items():
+            self._look_at_shares(name, gate)
+
+    def _look_at_queues(self) -> None:
+        for name, (waiting, most) in self.queues.items():
+            length = waiting()
+            if length > self.longest.get(name, 0):
+                self.longest[name] = length
+                self.must(length <= most, 3, f"{length} wait at {name}, where {most} may")
+
+    def _look_at_shares(self, name: str, gate: Gate) -> None:
+        self.must(gate.held <= gate.limit, 2, f"{gate.held} hold a permit of {name}, where {gate.limit} may")
+        held, before = gate.state.held, self.shares.get(name, {})
+        if held is before:
+            return
+        most = max(1, gate.rules.size // 4)
+        if len(before) > 1:
+            for key, count in held.items():
+                grown = count > most and count > before.get(key, 0)
+                self.must(not grown, 14, f"{key} has {count} of {gate.waiting} places at {name}")
+        self.shares[name] = held
+
+    def _let_in(self, story: Story, fact: Admitted) -> None:
+        gate = self.gates[HOUSE]
+        if story.priority is Priority.LOW or not gate.state.lines[Priority.LOW.rank].arrivals:
+            self.passed_low = 0
+        elif fact.waited_s:
+            self.passed_low += 1
+            # Those who hold a permit may have been let in before the one who waits came, and tell it now.
+            most = TURNS + gate.limit
+            self.must(self.passed_low <= most, 13, f"{self.passed_low} passed by one of the lowest class")
 
     def must(self, holds: bool, number: int, words: str) -> None:
         """Invariant `number`. Within an exchange the house takes the exception for a bug and goes on: so it is kept."""
@@ -76,9 +139,14 @@ class Watch:
         story = self.story(exchange)
         match fact:
             case Moved(_, Exchange(plan=Plan() as plan)):
-                story.plan = plan
+                story.plan, story.priority = plan, fact.exchange.priority
             case Admitted(waited_s):
                 self.must(waited_s <= self.queue_timeout_s + LATE_S, 3, f"{exchange} waited {waited_s} s")
+                self._let_in(story, fact)
+            case TurnedAway(waited_s):
+                self.must(waited_s <= self.queue_timeout_s + LATE_S, 3, f"{exchange} waited {waited_s} s")
+            case Charged():
+                story.entered = trio.current_time()
             case AttemptStarted():
                 self._starts(exchange, story, fact, self.board.snapshot)
             case FirstToken():
@@ -122,15 +190,15 @@ class Watch:
         else:
             self.accepted += 1
         story.attempts[fact.number] = fact
-        self.must(len(story.attempts) <= self.max_attempts + 1, 6, f"{exchange} makes too many attempts")
-        hedged = sum(begun.hedge for begun in story.attempts.values())
-        self.must(len(story.attempts) - hedged <= self.max_attempts, 6, f"{exchange} makes too many attempts")
+        self.must(len(story.attempts) <= self.max_attempts, 6, f"{exchange} makes too many attempts")
 
     def heard(self, heard: Heard) -> None:
         """A call opens, speaks or closes at a node."""
         if heard.what == "opened":
             running, most = self.running(heard.node), self.limits[heard.node]
             self.must(running <= most, 2, f"{heard.node} has {running} calls of at most {most}")
+            for name, standing in self.places(heard.node).items():
+                self.must(standing.held <= standing.maximum, 2, f"{name} has {standing.held} places taken")
         if heard.what != "spoke":
             self.note(heard.node, heard.what, heard.call)
 
@@ -140,6 +208,22 @@ class Watch:
         story.records.append(record)
         self.must(len(story.records) == 1, 4, f"{record.id} has two outcomes")
         self.note(record.id, "is", record.outcome, record.status, record.served)
+
+    def settled(self, keys: int) -> None:
+        """Nothing runs any more: what each key has spent, and when its requests were let in."""
+        if self.purses is None:
+            return
+        for number in range(keys):
+            key = f"k{number}"
+            stories = [
+                story for story in self.stories.values() if story.records and story.records[0].caller == key
+            ]
+            entered = sorted(
+                story.entered for story in stories if story.attempts and story.entered is not None
+            )
+            records = [record for story in stories for record in story.records]
+            for broken, words in self.purses.wrong(key, records, entered):
+                self.must(False, broken, words)
 
     def look(self, leaves: dict[str, Any], now: float) -> None:
         """How long each leaf has been barred."""

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 from attrs import define, field, frozen
 
-from adapters.asgi import REQUEST_ID
+from adapters.asgi import CALLER, REQUEST_ID
 from adapters.dialects import dialect_at
 from adapters.edge import Edge, data_plane
 from adapters.lifecycle import Lifecycle
@@ -21,6 +21,7 @@ from pipeline.ports import Env
 from pipeline.state.board import Board
 from pipeline.state.cooldown import ACCOUNT
 from pipeline.state.eligibility import Eligible, eligibility
+from pipeline.values.callers import Caller, CallerLimits, Priority
 from pipeline.values.facts import Fact, ModelsListed
 from pipeline.values.targets import ModelFacts, Price, Provider, Target
 from pipeline.wiring import build_stages, compose
@@ -29,18 +30,25 @@ from stages.call import CallOptions
 from stages.limit import LimitOptions
 from stages.route import RouteOptions
 from tests.simulation.fleet import PIECES, Fault, Node, drawn_faults, piece
+from tests.simulation.purses import Purses
 from tests.simulation.watch import FREED_S, Broken, Watch, WatchedBoard
 
 NODES, MODELS_EACH, MODELS = 7, 3, 7
 EPOCH = 1_790_000_000.0
 ROUTES = ("/api/chat", "/v1/chat/completions", "/v1/messages")
 RECOVERY_S = 400.0
+PERMIT_QUEUE = 100
 LOOKED_EVERY_S = 1.0
 
 
 @frozen
 class Setting:
-    """A world. Times in virtual seconds; `fault_every_s`: on average; `faults`: those of each node, instead of drawn ones."""
+    """A world. Times in virtual seconds; `fault_every_s`: on average; `faults`: those of each node, instead of drawn ones.
+
+    `at_once`: how many requests the house serves at once, `may_wait`: how many more may wait. `keys`: how many
+    keys the clients have, the first of which asks as often as all others together; 0: none has any. `limits`: those of
+    each key.
+    """
 
     seed: int
     lasts_s: float = 7200.0
@@ -52,11 +60,15 @@ class Setting:
     nodes: int = NODES
     models: int = MODELS
     faults: tuple[tuple[Fault, ...], ...] | None = None
+    at_once: int = 40
+    may_wait: int = 60
+    keys: int = 0
+    limits: CallerLimits = CallerLimits()
 
 
 @frozen
 class Outcome:
-    """What a run came to."""
+    """What a run came to. `longest`: how many ever waited at once, by queue."""
 
     trace: str
     requests: int
@@ -64,6 +76,7 @@ class Outcome:
     outcomes: dict[str, int]
     hedges: int
     extras: int
+    longest: dict[str, int]
 
 
 @define(eq=False)
@@ -79,7 +92,7 @@ class World:
     lifecycle: Lifecycle = field(factory=Lifecycle)
     silences: Silences = field(factory=Silences)
     gates: dict[str, Gate] = field(factory=dict)
-    limit: LimitOptions = LimitOptions(max_concurrent=40, queue_size=60, queue_timeout=10.0)
+    limit: LimitOptions = field(init=False)
     outcomes: dict[str, int] = field(factory=dict)
     faults: int = 0
     call: CallOptions = field(init=False)
@@ -89,6 +102,9 @@ class World:
     def __attrs_post_init__(self) -> None:
         self.random = Random(self.setting.seed)
         chance = Random(self.random.random())
+        self.limit = LimitOptions(
+            max_concurrent=self.setting.at_once, queue_size=self.setting.may_wait, queue_timeout=10.0
+        )
         self.board = WatchedBoard(lambda count: tuple(chance.random() for _ in range(count)))
         self.call = CallOptions(
             fallback=self.setting.fallback,
@@ -112,7 +128,14 @@ class World:
             transports=self.nodes,
             gates=self.gates,
             keep=self.watch.kept,
+            opened=lambda gate: self._queue(gate, self.setting.may_wait),
         )
+        self.watch.purses = Purses(self.env.accounts, self.setting.limits)
+        self.watch.places = lambda name: {
+            leaf: self.env.leaves.standing(target)
+            for leaf, target in self.leaves.items()
+            if target.provider.name == name
+        }
         self.app = self._application()
 
     def _fleet(self) -> dict[str, Provider]:
@@ -131,7 +154,8 @@ class World:
             )
             chance = Random(self.random.random())
             node = Node(name, chance, self.watch.heard, 0.2 + 0.1 * number, faults[number])
-            self.nodes[name], self.gates[name] = node, Gate(name, 12, 100)
+            self.nodes[name], self.gates[name] = node, Gate(name, 12, PERMIT_QUEUE)
+            self._queue(self.gates[name], PERMIT_QUEUE)
             self.watch.limits[name] = 12
             for shift in range(min(MODELS_EACH, self.setting.models)):
                 facts = ModelFacts(
@@ -142,6 +166,10 @@ class World:
                 self.leaves[f"{name}/{facts.name}"] = Target(providers[name], facts)
         self.watch.running = lambda name: self.nodes[name].running
         return providers
+
+    def _queue(self, gate: Gate, most: int) -> None:
+        self.watch.queues[gate.name] = (lambda: gate.waiting, most)
+        self.watch.gates[gate.name] = gate
 
     def _faults(self) -> list[list[Fault]]:
         setting = self.setting
@@ -236,6 +264,10 @@ class World:
         if chance.random() < 0.1:
             headers.append((b"x-request-timeout", str(round(chance.uniform(0.5, 20), 1)).encode()))
         scope = {"type": "http", "method": "POST", "path": route, "headers": headers, REQUEST_ID: client.id}
+        if self.setting.keys:
+            key = 0 if chance.random() < 0.5 else chance.randrange(self.setting.keys)
+            scope[CALLER] = Caller(f"k{key}", f"k{key}", limits=self.setting.limits)
+            headers.append((b"x-priority", chance.choice(list(Priority)).encode()))
         await self.app(scope, client.receiving(json.dumps(body).encode()), client.send)
         if self.watch.broken:
             raise Broken(self.watch.broken)
@@ -269,12 +301,16 @@ class World:
 
     def _settled(self) -> None:
         """Nothing is held where nothing runs."""
-        held = {name: gate.held + gate.waiting for name, gate in self.gates.items()}
+        held = {name: gate.held + gate.waiting for name, gate in self.watch.gates.items()}
+        for name, target in self.leaves.items():
+            standing = self.env.leaves.standing(target)
+            held[name] = standing.held + standing.waiting
         flying = {name: self.board.snapshot.target(name).in_flight for name in self.leaves}
         self.watch.must(not any(held.values()), 1, f"permits are held: {held}")
         self.watch.must(not any(flying.values()), 1, f"attempts run: {flying}")
         self.watch.must(not any(node.running for node in self.nodes.values()), 1, "calls run")
         self.watch.must(not self.lifecycle.exchanges, 1, "exchanges run")
+        self.watch.settled(self.setting.keys)
         extras, accepted = self.watch.extras, self.watch.accepted
         self.watch.must(extras <= accepted + self.setting.lasts_s, 6, f"{extras} extra attempts")
 
@@ -417,6 +453,7 @@ def simulate(setting: Setting) -> Outcome:
         world.outcomes,
         world.watch.hedges,
         world.watch.extras,
+        world.watch.longest,
     )
 
 

@@ -1,19 +1,22 @@
 """call and attempt: what is told of attempts, and how a call goes on when the world changes while it waits."""
 
+import pickle
+
 import pytest
 import trio
 from attrs import evolve
 
+from pipeline.protocol import Wire
 from pipeline.state.board import ABSENT_S, Board
 from pipeline.state.eligibility import Barred, Eligible, eligibility
-from pipeline.values.events import Failed, TextDelta
+from pipeline.values.events import Batch, Failed, Finished, Started, TextDelta
 from pipeline.values.exchange import Candidate, Plan
 from pipeline.values.facts import AttemptEnded, AttemptStarted, ModelsListed
 from pipeline.values.problems import Kind, Problem
 from pipeline.values.targets import ModelFacts
 from stages.call import Call
 from stages.moves import CallOptions
-from tests.kit import HELLO, Ear, Stand, exchange, target
+from tests.kit import HELLO, SCRIPTED, Ear, Scripted, Stand, exchange, request, target
 
 NEXT, SAME = (CallOptions(fallback=name) for name in ("next_available", "retry_same"))
 OK = tuple((0.0, event) for event in HELLO)
@@ -256,3 +259,176 @@ async def test_where_nobody_has_it_the_client_is_told_so_without_a_call(autojump
     assert problems(await carried(stand)) == [Kind.NOT_FOUND]
     assert problems(await carried(stand)) == [Kind.NOT_FOUND]
     assert len(stand.upstreams["a"].opened) == 1
+
+
+def counted(ear):
+    return [(fact.verdict, fact.cancelled) for fact in ear.told(AttemptEnded)]
+
+
+async def burst(stand, count, options):
+    """`count` exchanges that begin at once; what all of them told."""
+    ears = []
+    async with trio.open_nursery() as nursery:
+        for _ in range(count):
+            nursery.start_soon(lambda: _carried_into(ears, stand, options))
+    return [start for ear in ears for start in ear.told(AttemptStarted)]
+
+
+async def _carried_into(ears, stand, options):
+    ears.append(await carried(stand, options))
+
+
+OVERLOADED = ((0.1, Problem(Kind.OVERLOADED)),)
+
+
+async def test_a_pause_is_no_way_around_the_budget(autojump_clock):
+    """All fail at once and all pause; when they wake up, some have spent what there was."""
+    starts = await burst(Stand({"a": OVERLOADED}), 200, SAME)
+    extras = sum(start.number > 1 for start in starts)
+    assert 0 < extras <= 0.2 * 200 + 10
+
+
+async def test_nor_is_waiting_for_a_place(autojump_clock):
+    stand = Stand({"a": ((0.1, 500),), "b": ((0.1, HELLO[0]), *OK[1:])}, max_concurrent=200)
+    stand.env.gates["b"].limit = 10
+    starts = await burst(stand, 200, NEXT)
+    extras = sum(start.number > 1 for start in starts)
+    assert 0 < extras <= 0.2 * 200 + 10
+
+
+async def test_whose_own_time_is_nearly_over_begins_nothing_further_after_waiting(autojump_clock):
+    stand = Stand({"a": FAILS, "b": OK}, max_concurrent=1)
+    ears = []
+    async with trio.open_nursery() as nursery, stand.env.gates["b"].hold():
+
+        async def call():
+            ears.append(await carried(stand, deadline=trio.current_time() + 3.0))
+
+        nursery.start_soon(call)
+        await trio.sleep(2.5)
+    assert started(ears[0]) == [("a/m", False)]
+    assert problems(ears[0]) == [Kind.DEADLINE]
+
+
+async def test_what_it_said_itself_is_told_where_it_may_not_be_asked_after_a_pause(autojump_clock):
+    stand = Stand({"a": ((0.0, Problem(Kind.RATE_LIMITED, retry_after=2.0)),)})
+    ears = []
+    async with trio.open_nursery() as nursery:
+
+        async def call():
+            ears.append(await carried(stand, SAME))
+
+        nursery.start_soon(call)
+        await trio.sleep(1.0)
+        failed(stand.board, "a", 1, Kind.RATE_LIMITED, at=1.0, hint=60.0)
+    assert problems(ears[0]) == [Kind.RATE_LIMITED]
+
+
+class AtOnce(Scripted):
+    """An upstream whose whole answer comes in one piece."""
+
+    async def _answer(self):
+        pieces = [pickle.dumps(HELLO)]
+
+        async def read():
+            await trio.sleep(2.0)
+            return pieces.pop()
+
+        return evolve(await super()._answer(), read=read)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_however_long_the_client_takes_for_the_end_he_gets_it(stream, autojump_clock):
+    stand = Stand({"a": ()}, options={"timeout_s": 5.0}, upstreams={"a": AtOnce(OK)})
+    joined = evolve(SCRIPTED, decode=lambda state, data: (state, Batch(pickle.loads(data))))
+    ear = Ear(board=stand.board)
+
+    async def emit(batch):
+        await trio.sleep(50.0)
+        await ear.emit(batch)
+
+    asked = exchange(request=evolve(request(), stream=stream), deadline=trio.current_time() + 10.0)
+    env = evolve(stand.env, codecs={"scripted": joined})
+    await Call(asked, plan("a"), Wire(emit, ear.tell), NEXT, env).carry_out()
+    assert ear.events[-1] == Finished("stop")
+    assert counted(ear) == [(None, False)]
+
+
+@pytest.mark.parametrize(
+    ("options", "deadline"),
+    [
+        pytest.param(CallOptions(idle_timeout=2.1), 10.0, id="the request's own time"),
+        pytest.param(CallOptions(idle_timeout=2.0, stream_timeout=10.0), 900.0, id="the limit of streams"),
+    ],
+)
+async def test_a_steady_stream_that_is_cut_for_its_length_is_not_blamed(options, deadline, autojump_clock):
+    stand = Stand({"a": ((0.0, Started("m")), *(((0.3, TextDelta("a")),) * 100))})
+    ear = await carried(stand, options, deadline=trio.current_time() + deadline)
+    assert problems(ear) == [Kind.DEADLINE]
+    assert 9.0 <= trio.current_time() <= 10.0
+    assert stand.board.snapshot.target("a/m").breaker.hard_in_a_row == 0
+
+
+async def test_a_refusal_whose_words_do_not_come_is_one_all_the_same(autojump_clock):
+    class Mute(Scripted):
+        async def _answer(self):
+            answer = await super()._answer()
+            return evolve(answer, read=trio.sleep_forever)
+
+    stand = Stand({"a": (), "b": OK}, upstreams={"a": Mute(((0.0, 400),))})
+    ear = await carried(stand)
+    assert problems(ear) == [Kind.INVALID]
+    assert started(ear) == [("a/m", False)]
+    assert trio.current_time() <= 10.0
+
+
+@pytest.mark.parametrize("kind", [Kind.STREAM_ERROR, Kind.GARBLED])
+async def test_a_connection_that_breaks_behind_the_end_costs_nothing(kind, autojump_clock):
+    """The last piece told the end, and only the mark behind it is missing."""
+    stand = Stand({"a": ((0.0, Started("m")), (0.0, TextDelta("Hello")), (0.0, Problem(kind)))})
+    env = stand.env
+    ended = evolve(SCRIPTED, finish=lambda state: Batch((Finished("stop"),)))
+    ear = Ear(board=stand.board)
+    await Call(exchange(), plan("a"), ear.wire, NEXT, evolve(env, codecs={"scripted": ended})).carry_out()
+    assert answered(ear)
+    assert problems(ear) == ([] if kind is Kind.STREAM_ERROR else [kind])
+
+
+@pytest.mark.parametrize("hint", [0.0, -5.0])
+async def test_who_names_no_time_to_wait_is_left_alone_for_a_while(hint, autojump_clock):
+    stand = Stand({"a": ((0.0, Problem(Kind.RATE_LIMITED, retry_after=hint)),)})
+    await carried(stand)
+    assert isinstance(eligibility(target("a"), stand.board.snapshot, trio.current_time()), Barred)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(500, id="errors"),
+        pytest.param(Problem(Kind.OVERLOADED), id="overload"),
+        pytest.param(Problem(Kind.RATE_LIMITED), id="limits"),
+        pytest.param(Problem(Kind.RATE_LIMITED, retry_after=0.0), id="limits that are over at once"),
+        pytest.param(Problem(Kind.RATE_LIMITED, retry_after=0.05), id="limits that are over soon"),
+        pytest.param(401, id="refused keys"),
+        pytest.param(404, id="no such model"),
+        pytest.param(Problem(Kind.STREAM_ERROR), id="cut before the first word"),
+    ],
+)
+@pytest.mark.parametrize("options", [NEXT, SAME])
+async def test_whatever_all_fail_with_nobody_is_asked_much_more_often(options, answer, autojump_clock):
+    stand = Stand(dict.fromkeys("abc", ((0.02, answer),)))
+    requests, calls = 0, 0
+
+    async def client():
+        nonlocal requests, calls
+        while trio.current_time() < 60.0:
+            ear = await carried(stand, options)
+            requests, calls = requests + 1, calls + len(started(ear))
+            await trio.sleep(0.25)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(client)
+    # One a second is always affordable.
+    assert calls <= 1.2 * requests + 60
+    assert requests > 500

@@ -251,8 +251,24 @@ async def test_thoughts_about_how_to_go_on_are_nobodys_business(autojump_clock):
 async def test_the_usage_is_that_of_all_parts(autojump_clock):
     told = await carried({"a": breaking("Hello my "), "b": whole("friend", usage=Usage(20, 3, cached=5))})
     assert [event.usage for event in told.ear.events if isinstance(event, UsageSeen)] == [
-        Usage(20 + 1, 3 + 3, cached=5, estimated=True)
+        Usage(20 + 9, 3 + 3, cached=5, estimated=True)
     ]
+
+
+async def test_who_is_overtaken_is_one_of_the_attempts(autojump_clock):
+    """`a` is slow, so `b` is asked beside it, wins and breaks off: `c` is the third, and the last."""
+    options = evolve(ON, hedge="delay", hedge_after=0.5, hedge_share=1.0)
+    scripts = {"a": ((9.0, Started("m")),), "b": breaking("b"), "c": breaking("c"), "d": whole("d")}
+    told = await carried(scripts, options)
+    assert told.starts == [("a/m", False), ("b/m", False), ("c/m", True)]
+    assert told.text == "bc"
+
+
+async def test_what_one_of_two_refused_is_not_gone_on_with(autojump_clock):
+    options = evolve(ON, hedge="delay", hedge_after=0.0, hedge_share=1.0)
+    told = await carried({"a": breaking("a"), "b": ((0.0, 451),), "c": whole("c")}, options)
+    assert told.starts == [("a/m", False), ("b/m", False)]
+    assert told.end == Failed(BROKEN.at("a/m"))
 
 
 async def test_a_stream_may_not_last_longer_for_having_been_gone_on_with(autojump_clock):
@@ -261,6 +277,8 @@ async def test_a_stream_may_not_last_longer_for_having_been_gone_on_with(autojum
     told = await carried(scripts, evolve(ON, stream_timeout=100.0))
     assert told.starts[:2] == [("a/m", False), ("b/m", True)]
     assert told.ear.times[-1] == pytest.approx(100.0, abs=1.0)
+    assert told.starts == [("a/m", False), ("b/m", True)]
+    assert told.end.problem.kind is Kind.DEADLINE
 
 
 async def test_the_client_who_leaves_ends_it(autojump_clock):

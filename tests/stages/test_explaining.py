@@ -9,13 +9,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
+from pipeline.names import permits
 from pipeline.ports import Encoded
 from pipeline.state.board import Board
 from pipeline.values.events import Failed
 from pipeline.values.exchange import How, Loss, Preference
 from pipeline.values.facts import AttemptEnded, AttemptStarted, FirstToken, ModelsListed, Moved, ProbeEnded
 from pipeline.values.http import HttpRequest
-from pipeline.values.messages import EmbedRequest, LoadRequest, Thinking, Tool
+from pipeline.values.messages import (
+    EmbedRequest,
+    Format,
+    Image,
+    LoadRequest,
+    Message,
+    Prompt,
+    Role,
+    Sampling,
+    Text,
+    Thinking,
+    Tool,
+    ToolResult,
+)
 from pipeline.values.problems import Kind, Problem
 from pipeline.values.targets import ModelFacts, ModelRule, Price
 from pipeline.wiring import build_stages, compose
@@ -59,12 +73,15 @@ class House:
     route: RouteOptions = RouteOptions()
     call: CallOptions = CallOptions()
     rule: ModelRule = ModelRule()
+    others: dict = field(factory=dict)
+    filtered: tuple[str, ...] = ()
     roll: float = 0.5
     unsayable: frozenset[int] = frozenset()
     lossy: frozenset[int] = frozenset()
     wished: dict = field(factory=dict)
     tools: bool = False
     thinking: Thinking | None = None
+    said: dict = field(factory=dict)
     left_s: float = 1800.0
 
     def facts(self):
@@ -96,7 +113,7 @@ class House:
         return Encoded(HttpRequest("POST", f"{target.provider.base_url}/"), losses)
 
     def asked(self):
-        said = request(thinking=self.thinking, tools=(Tool("t"),) if self.tools else ())
+        said = request(thinking=self.thinking, tools=(Tool("t"),) if self.tools else (), **self.said)
         changes = {"request": said, "deadline": NOW + self.left_s, "explain": True, **self.wished}
         return evolve(exchange(NOW), **changes)
 
@@ -112,7 +129,8 @@ def standing(house):
         providers=names,
         codecs={"scripted": evolve(SCRIPTED, encode=house.encode)},
         rolls=lambda count: (house.roll,) * count,
-        models={"m": house.rule},
+        models={"m": house.rule, **house.others},
+        allowed=permits(house.filtered),
     )
     options = {"normalize": NormalizeOptions(), "route": house.route, "call": house.call}
     catalog = {name: CATALOG[name] for name in LIST}
@@ -175,6 +193,62 @@ facts = st.builds(
 )
 
 
+def backwards(target, view):
+    """A strategy of an operator's own."""
+    return -int(target.provider.name[1:])
+
+
+def wrong(target, view):
+    """Another one, with faults."""
+    if target.provider.name == "n0":
+        raise KeyError("n0")
+    return float("nan") if target.provider.name == "n1" else view.tokens
+
+
+OWN = [f"{__name__}:{one.__name__}" for one in (backwards, wrong)]
+strategies = st.sampled_from(sorted(STRATEGIES) * 2 + OWN)
+NAMES = [
+    "m",
+    "m",
+    "m",
+    "M:latest",
+    " m ",
+    "n0/m",
+    "N1/M:latest",
+    "n1/nowhere",
+    "al",
+    "AL:latest",
+    "n",
+    "nobody/m",
+    "",
+]
+ALIASED = ["n0/m", "n1/m", "n1/M", "n0/n", "n1/unlisted", "n0/m:latest"]
+PICTURE = Message(Role.TOOL, (ToolResult("c", "f", "done"), Image(data="aGk=")))
+WORDS = Message(Role.USER, (Text("word " * 200),))
+SAID = st.sampled_from(
+    [
+        *({}, {}, {"messages": (WORDS,)}, {"messages": (WORDS, PICTURE)}),
+        {"format": Format({"type": "object"})},
+        {"messages": (), "prompt": Prompt("a", suffix="b")},
+        {"choices": 3, "sampling": Sampling(max_tokens=7)},
+    ]
+)
+
+
+@st.composite
+def rules(draw):
+    """What is said of a model: who stands in for it, be it itself, one that it stands in for, or nobody's."""
+    others = st.lists(st.sampled_from(["n", "m", "al", "zz", "n0/n"]), max_size=3).map(tuple)
+    return ModelRule(
+        fallback=draw(others),
+        longer_fallback=draw(others),
+        policy_fallback=draw(others),
+        strategy=draw(st.none() | strategies),
+        context_length=draw(st.sampled_from([None, None, 4, 8000])),
+        capabilities=draw(st.sampled_from([None, None, frozenset({"completion", "vision", "insert"})])),
+    )
+
+
 @st.composite
 def houses(draw):
     count = draw(st.integers(2, 6))
@@ -189,33 +263,37 @@ def houses(draw):
         tuple(draw(st.sampled_from([0.5, 1.0, 1.0, 3.0])) for _ in range(count)),
         tuple(draw(st.integers(1, 3)) for _ in range(count)),
         tuple(draw(st.lists(told, max_size=14))),
-        RouteOptions(
-            draw(st.sampled_from(sorted(STRATEGIES))), draw(st.sampled_from([True, True, True, False]))
-        ),
+        RouteOptions(draw(strategies), draw(st.sampled_from([True, True, True, False]))),
         CallOptions(
             fallback=draw(st.sampled_from(["none", "next_available", "retry_same", "best_alternative"])),
             max_attempts=draw(st.integers(1, 7)),
             last_resort=draw(st.sampled_from(["probe_only", "ignore_breakers", "fail_fast"])),
         ),
-        ModelRule(fallback=("n",), strategy=draw(st.sampled_from([None, None, "priority"])))
-        if draw(st.booleans())
-        else ModelRule(longer_fallback=("n",)),
-        draw(st.floats(0.0, 0.999)),
+        draw(rules()),
+        {
+            "n": draw(rules()),
+            "al": evolve(
+                draw(rules()), targets=tuple(draw(st.lists(st.sampled_from(ALIASED), min_size=1, max_size=4)))
+            ),
+        },
+        draw(st.sampled_from([(), (), (), ("!n",), ("*", "!n0/*"), ("m", "n1/*")])),
+        draw(st.floats(0.0, 0.999999) | st.sampled_from([0.0, 0.01, 0.049, 0.999999])),
         frozenset(draw(st.sets(st.integers(0, 20), max_size=4))),
         frozenset(draw(st.sets(st.integers(0, 10), max_size=4))),
         {
             "preference": Preference(preferred, bool(preferred) and draw(st.booleans())),
-            "strategy": draw(st.none() | st.sampled_from(sorted(STRATEGIES))),
+            "strategy": draw(st.none() | strategies),
             "strict": draw(st.booleans()),
             "client_retry": draw(st.booleans()),
         },
         draw(st.booleans()),
         draw(st.sampled_from([None, Thinking(on=True), Thinking(on=True, wish=True)])),
+        {**draw(SAID), "model": draw(st.sampled_from(NAMES))},
         draw(st.sampled_from([1800.0, 1800.0, 3.0, 0.9])),
     )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(houses())
 def test_what_is_told_is_what_happens(house):
     told, ear = both(house)
@@ -226,6 +304,7 @@ def test_what_is_told_is_what_happens(house):
         return
     assert told["order"] == asked(ear)
     assert told["strategy"] == plan.strategy
+    assert len(set(told["order"])) == len(told["order"]) or house.call.fallback == "retry_same"
     names = [(one["target"], one["score"], one["group"]) for one in told["candidates"]]
     assert names == [(one.target.name, one.score, one.group) for one in plan.candidates]
     assert [(one["target"], one["why"]) for one in told["refused"]] == [

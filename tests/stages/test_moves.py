@@ -22,8 +22,8 @@ def tried(candidate, kind, hint=None, called=True):
     return Try(candidate, Problem(kind, retry_after=hint), called)
 
 
-def move(options, *tries, left=100.0, busy=(), roll=0.5):
-    world = World(Snapshot(), 0.0, left, lambda candidate: candidate not in busy, roll)
+def move(options, *tries, left=100.0, busy=(), roll=0.5, crowd=dict.fromkeys((A, B, C), 0.0)):
+    world = World(Snapshot(), 0.0, left, lambda candidate: candidate not in busy, roll, crowd.__getitem__)
     return next_move(PLAN, tries, options, world)
 
 
@@ -33,22 +33,39 @@ def move(options, *tries, left=100.0, busy=(), roll=0.5):
         pytest.param(move(NEXT), Start(A), id="the first first"),
         pytest.param(move(NEXT, busy=(A,)), Start(B), id="a busy one is passed by"),
         pytest.param(move(NEXT, busy=(A, B, C)), Start(A), id="all busy: wait for the first"),
-        pytest.param(move(NEXT, tried(A, Kind.SERVER)), Start(B), id="after a failure the next"),
-        pytest.param(move(NEXT, tried(A, Kind.SERVER), busy=(B,)), Start(C), id="the next that is free"),
         pytest.param(
-            move(SAME, tried(A, Kind.SERVER)), Start(A, 0.125, again=True), id="the same again after a pause"
+            move(NEXT, busy=(A, B, C), crowd={A: 0.5, B: 0.25, C: 0.25}),
+            Start(B),
+            id="all busy: the shortest line",
         ),
-        pytest.param(move(SAME, tried(A, Kind.SERVER), tried(A, Kind.SERVER)), Start(B), id="but only once"),
-        pytest.param(move(SAME, tried(A, Kind.AUTH)), Start(B), id="not where that cannot help"),
+        pytest.param(move(NEXT, tried(A, Kind.SERVER)), Start(B, extra=True), id="after a failure the next"),
+        pytest.param(
+            move(NEXT, tried(A, Kind.SERVER), busy=(B,)), Start(C, extra=True), id="the next that is free"
+        ),
+        pytest.param(
+            move(SAME, tried(A, Kind.SERVER)),
+            Start(A, 0.125, again=True, extra=True),
+            id="the same again after a pause",
+        ),
+        pytest.param(
+            move(SAME, tried(A, Kind.SERVER), tried(A, Kind.SERVER)),
+            Start(B, extra=True),
+            id="but only once",
+        ),
+        pytest.param(move(SAME, tried(A, Kind.AUTH)), Start(B, extra=True), id="not where that cannot help"),
         pytest.param(
             move(SAME, tried(A, Kind.RATE_LIMITED, hint=2.0)),
-            Start(B),
+            Start(B, extra=True),
             id="a hint is not waited out where there are others",
         ),
-        pytest.param(move(SAME, tried(A, Kind.RATE_LIMITED, hint=11.0)), Start(B), id="a long hint is not"),
+        pytest.param(
+            move(SAME, tried(A, Kind.RATE_LIMITED, hint=11.0)),
+            Start(B, extra=True),
+            id="a long hint is not",
+        ),
         pytest.param(
             move(SAME, tried(A, Kind.RATE_LIMITED, hint=9.0), left=5.0),
-            Start(B),
+            Start(B, extra=True),
             id="nor one past the deadline",
         ),
         pytest.param(
@@ -198,6 +215,130 @@ STAND_INS = Plan(
 def test_each_stand_in_has_its_occasion(kind, name):
     move = moved(tried(A, kind), plan=STAND_INS)
     assert (None if isinstance(move, GiveUp) else move.candidate.target.provider.name) == name
+
+
+@pytest.mark.parametrize(
+    ("busy", "states", "name"),
+    [
+        pytest.param((A,), {}, "a", id="a place is waited for: busy is not failing"),
+        pytest.param((), {"a": TargetState(cooled_until=99.0)}, "b", id="who rests is stood in for"),
+    ],
+)
+def test_no_other_model_is_asked_for_want_of_a_place(busy, states, name):
+    assert moved(plan=STAND_INS, busy=busy, **states).candidate.target.provider.name == name
+
+
+E, F, G, H = (
+    Candidate(target(name), 0.0, "", rank, kind)
+    for rank, (name, kind) in enumerate(
+        (
+            ("e", Kind.CONTEXT_LENGTH),
+            ("f", Kind.CONTEXT_LENGTH),
+            ("g", Kind.POLICY),
+            ("h", Kind.POLICY),
+        ),
+        2,
+    )
+)
+MANY = Plan((A, B, E, F, G, H), "test")
+
+
+@pytest.mark.parametrize(
+    ("tries", "expected"),
+    [
+        pytest.param(((A, Kind.POLICY), (G, Kind.SERVER)), "h", id="the next of those named for a refusal"),
+        pytest.param(((A, Kind.CONTEXT_LENGTH), (E, Kind.SERVER)), "f", id="the next of the longer ones"),
+        pytest.param(((A, Kind.CONTEXT_LENGTH), (E, Kind.POLICY)), "g", id="a longer one refuses it"),
+        pytest.param(
+            ((A, Kind.CONTEXT_LENGTH), (E, Kind.POLICY), (G, Kind.SERVER)), "h", id="and so it stays"
+        ),
+        pytest.param(
+            ((A, Kind.POLICY), (G, Kind.CONTEXT_LENGTH)),
+            "h",
+            id="what was refused is not taken to longer ones",
+        ),
+        pytest.param(((A, Kind.POLICY), (B, Kind.SERVER)), "g", id="one of two that ran at once refused it"),
+        pytest.param(((B, Kind.SERVER), (A, Kind.POLICY)), "g", id="the other of the two"),
+        pytest.param(((A, Kind.INVALID), (B, Kind.SERVER)), None, id="one of two found it invalid"),
+        pytest.param(
+            ((A, Kind.POLICY), (G, Kind.SERVER), (H, Kind.SERVER)), None, id="nobody is left who is named"
+        ),
+    ],
+)
+@pytest.mark.parametrize("fallback", ["next_available", "best_alternative"])
+def test_what_was_refused_goes_to_those_that_are_named_for_it_alone(fallback, tries, expected):
+    options = CallOptions(fallback=fallback, max_attempts=9)
+    move = moved(*(tried(*one) for one in tries), plan=MANY, options=options)
+    assert (None if isinstance(move, GiveUp) else move.candidate.target.provider.name) == expected
+
+
+@pytest.mark.parametrize("options", [NEXT, SAME])
+@pytest.mark.parametrize("kind", [Kind.POLICY, Kind.INVALID])
+def test_nor_where_another_failed_beside_the_refusal(options, kind):
+    assert moved(tried(A, kind), tried(B, Kind.SERVER), options=options) == GiveUp(Problem(kind))
+
+
+def test_a_stand_in_that_failed_is_asked_once_more():
+    again = moved(tried(A, Kind.POLICY), tried(G, Kind.SERVER), plan=MANY, options=SAME)
+    assert (again.candidate, again.again) == (G, True)
+
+
+@pytest.mark.parametrize("kind", [Kind.AUTH, Kind.SERVER, Kind.RATE_LIMITED])
+@pytest.mark.parametrize("options", [NEXT, SAME])
+def test_where_nobody_else_is_left_the_failure_is_told_and_not_that_time_is_short(options, kind):
+    told = moved(tried(A, kind), plan=Plan((A,), "test"), options=options, left=0.5)
+    assert told == GiveUp(Problem(kind))
+
+
+def test_who_waited_for_a_place_until_his_time_was_over_is_told_that():
+    told = moved(tried(A, Kind.LOCAL_LIMIT, called=False), plan=Plan((A,), "test"), left=0.0)
+    assert told.problem.kind is Kind.DEADLINE
+
+
+def test_who_was_not_asked_for_want_of_words_takes_no_time():
+    assert moved(tried(A, Kind.LOSSY, called=False), left=0.5).candidate == B
+
+
+def test_what_one_could_not_be_told_is_not_why_another_failed():
+    told = moved(tried(A, Kind.LOSSY, called=False), tried(B, Kind.RATE_LIMITED), options=NEXT, c=GONE)
+    assert told.problem.kind is Kind.RATE_LIMITED
+
+
+def test_a_rest_that_others_have_lengthened_is_not_waited_out():
+    limited, plan = tried(A, Kind.RATE_LIMITED, hint=2.0), Plan((A,), "test")
+    assert moved(limited, plan=plan, options=SAME, a=TargetState(cooled_until=12.0)).delay_s == 2.0
+    assert isinstance(moved(limited, plan=plan, options=SAME, a=TargetState(cooled_until=99.0)), GiveUp)
+
+
+@pytest.mark.parametrize("hint", [0.0, -1.0])
+def test_who_names_no_time_is_asked_again_after_a_pause_of_ours(hint):
+    again = moved(tried(A, Kind.OVERLOADED, hint=hint), options=SAME)
+    assert (again.candidate, again.delay_s) == (A, 0.125)
+    limited = tried(A, Kind.RATE_LIMITED, hint=hint)
+    assert isinstance(
+        moved(limited, plan=Plan((A,), "test"), options=SAME, a=TargetState(cooled_until=11.0)), GiveUp
+    )
+
+
+GONE = TargetState(cooled_until=99.0)
+
+
+@pytest.mark.parametrize(
+    ("states", "alone"),
+    [
+        pytest.param({}, False, id="others may be asked"),
+        pytest.param({"b": GONE, "c": GONE}, True, id="nobody else may"),
+    ],
+)
+def test_who_is_asked_once_more_is_told_whether_it_is_the_last(states, alone):
+    again = moved(tried(A, Kind.SERVER), options=SAME, **states)
+    assert (again.candidate, again.alone) == (A, alone)
+
+
+def test_all_that_are_closed_off_share_the_one_call_a_second():
+    asked = {**ALL_SHUT, "c": TargetState(cooled_until=90.0, last_used=9.5)}
+    assert moved(**asked).problem.kind is Kind.NO_TARGET
+    assert moved(now=10.5, **asked) == Start(B, alone=True)
 
 
 def test_a_stand_in_for_one_occasion_is_never_asked_first():

@@ -147,8 +147,77 @@ async def test_the_client_who_leaves_ends_both(autojump_clock):
 def quick(count, seconds, name="a/m"):
     for _ in range(count):
         yield AttemptStarted(1, name, 0.0)
-        yield FirstToken(1, name, 0.0, seconds)
+        yield FirstToken(1, name, 0.0, seconds, 0)
         yield AttemptEnded(1, name, 0.0, seconds)
+
+
+@pytest.mark.parametrize("status", [pytest.param(451, id="refused"), pytest.param(400, id="invalid")])
+async def test_what_one_of_two_refused_goes_to_no_third(status, autojump_clock):
+    stand, ear = await carried({"a": ((0.6, status),), "b": ((0.3, 500),), "c": spoken(0.0)})
+    assert began(ear) == [("a/m", False), ("b/m", True)]
+    assert stand.upstreams["c"].opened == []
+    assert [event.problem.rule.outcome for event in ear.events if isinstance(event, Failed)] == [
+        "client_error"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scripts", "most", "expected"),
+    [
+        pytest.param({"a": spoken(9.0), "b": spoken(0.0)}, 1, [("a/m", False)], id="one is all"),
+        pytest.param(
+            {"a": ((0.1, 500),), "b": spoken(9.0), "c": spoken(0.0)},
+            2,
+            [("a/m", False), ("b/m", False)],
+            id="the second was the last",
+        ),
+        pytest.param(
+            {"a": ((0.1, 500),), "b": spoken(9.0), "c": spoken(0.0)},
+            3,
+            [("a/m", False), ("b/m", False), ("c/m", True)],
+            id="one is left",
+        ),
+    ],
+)
+async def test_a_second_one_is_an_attempt_like_any_other(scripts, most, expected, autojump_clock):
+    options = CallOptions(hedge="delay", hedge_after=0.5, hedge_share=1.0, max_attempts=most)
+    _, ear = await carried(scripts, options)
+    assert began(ear) == expected
+
+
+async def test_who_has_failed_is_nobodys_rival(autojump_clock):
+    stand, ear = await carried({"a": ((0.1, 500),), "b": spoken(9.0)})
+    assert began(ear) == [("a/m", False), ("b/m", False)]
+    assert len(stand.upstreams["a"].opened) == 1
+
+
+async def test_whoever_is_asked_beside_another_is_the_second_one(autojump_clock):
+    """`a` has no place to give at first. Who is called meanwhile is the exchange's first attempt."""
+    board = Board()
+    for fact in accepted(200):
+        board.tell(fact)
+    before = board.snapshot
+    stand, ear = Stand({"a": spoken(0.0), "b": spoken(9.0)}, board=board, max_concurrent=2), Ear(board=board)
+    plan = Plan(tuple(Candidate(target(name), 0.0, "") for name in "ab"), "test")
+    gates = stand.env.gates
+    busy = Plan(plan.candidates, "test")
+    async with trio.open_nursery() as nursery, gates["a"].hold(), gates["b"].hold(), gates["b"].hold():
+        async with gates["a"].hold():
+            call = Call(exchange(), busy, ear.wire, NOW_OR_NEVER, stand.env)
+            nursery.start_soon(call.carry_out)
+            await trio.sleep(0.1)
+            gates["b"].leave()
+            gates["b"].leave()
+            await trio.sleep(0.9)
+            assert began(ear) == [("b/m", False)]
+        await trio.sleep(0.1)
+        gates["b"].held += 2
+    assert began(ear) == [("b/m", False), ("a/m", True)]
+    assert text(ear) == "hi"
+    retries, hedges = board.snapshot.retries, board.snapshot.hedges
+    extras = retries.house.totals(1.0)[1] - before.retries.house.totals(1.0)[1]
+    assert extras == 0, "no further attempt was made"
+    assert hedges.calls.totals(1.0) == (201, 1)
 
 
 async def test_p95_waits_as_long_as_most_calls_take(autojump_clock):

@@ -13,6 +13,7 @@ from pipeline.values.facts import (
     FirstToken,
     Moved,
     QuotaSeen,
+    Reused,
 )
 from pipeline.values.problems import Kind, Problem
 from stages.record import Draft, closed, counts, drafted
@@ -120,3 +121,66 @@ def test_what_counts_of_a_stream(batch, expected):
     assert counts(batch) is expected
     before, after = closed(Draft(EXCHANGE), 15.0, 1000.0), recorded(batch)
     assert (before != after) is expected
+
+
+def test_the_losses_are_those_of_who_answered():
+    hedge = AttemptStarted(2, "b/m", 12.0, hedge=True)
+    first = AttemptStarted(1, "a/m", 11.0, LOSSES)
+    won = recorded(first, hedge, FirstToken(1, "a/m", 13.0, 2.0), Batch((Finished("stop"),)))
+    lost = recorded(first, hedge, FirstToken(2, "b/m", 13.0, 1.0), Batch((Finished("stop"),)))
+    assert (won.losses, lost.losses) == (LOSSES, ())
+
+
+def test_an_answer_of_another_exchange_is_recorded_as_that():
+    reused = Reused("cached", "x0", "a/m", 11.0)
+    record = recorded(reused, Batch((TextDelta("x"), UsageSeen(Usage(3, 4)), Finished("stop"))))
+    assert (record.served, record.reused, record.attempts, record.cost) == ("a/m", "x0", (), None)
+    assert (record.outcome, record.status, record.usage) == ("ok", 200, Usage(3, 4))
+
+
+COUNTED = Usage(10, 5, estimated=True)
+
+
+@pytest.mark.parametrize(
+    ("seen", "usage", "cost"),
+    [
+        pytest.param(
+            (*ANSWERED, AttemptEnded(2, "b/m", 14.0, 2.0, cancelled=True, cost=0.25, usage=COUNTED)),
+            COUNTED,
+            0.25,
+            id="what was counted where nobody told",
+        ),
+        pytest.param(
+            (
+                *ANSWERED,
+                Batch((UsageSeen(Usage(3, 4)), Finished("stop"))),
+                AttemptEnded(2, "b/m", 14.0, 2.0, cost=0.25, usage=COUNTED),
+            ),
+            Usage(3, 4),
+            0.25,
+            id="what the client was told before what was counted",
+        ),
+        pytest.param(
+            (
+                AttemptStarted(1, "a/m", 11.0),
+                *ANSWERED,
+                AttemptEnded(1, "a/m", 14.0, 3.0, cancelled=True, cost=0.5, usage=Usage(7, 7)),
+                AttemptEnded(2, "b/m", 14.0, 2.0, cost=0.25, usage=COUNTED),
+            ),
+            COUNTED,
+            0.75,
+            id="who was slower is paid for and is no part of the answer",
+        ),
+        pytest.param(
+            (*ANSWERED, AttemptEnded(2, "b/m", 14.0, 2.0, usage=COUNTED)),
+            COUNTED,
+            None,
+            id="a price nobody knows",
+        ),
+        pytest.param(BUSY, Usage(), None, id="nothing where nobody answered"),
+    ],
+)
+def test_what_an_exchange_has_used_and_cost(seen, usage, cost):
+    record = recorded(*seen)
+    assert (record.usage, record.cost) == (usage, cost)
+    assert sum(attempt.cost or 0.0 for attempt in record.attempts) == (cost or 0.0)

@@ -8,6 +8,7 @@ from pipeline.names import permits
 from pipeline.protocol import Wire
 from pipeline.serving import who_serves
 from pipeline.state.board import ProviderState, Snapshot, TargetState
+from pipeline.values.callers import Caller
 from pipeline.values.events import Failed
 from pipeline.values.exchange import Preference
 from pipeline.values.messages import (
@@ -27,6 +28,7 @@ from stages.route import (
     ENTRY,
     LONGEST_NAME,
     MOST_NAMES,
+    UNBALANCED,
     House,
     Memory,
     RouteOptions,
@@ -281,6 +283,36 @@ def test_without_balancing_there_is_one_candidate():
     assert names(plan(named("shared"), options=RouteOptions(load_balancing=False))) == ["local/Shared"]
 
 
+def test_without_balancing_it_is_told_why_the_others_are_not_asked():
+    found = plan(named("shared"), options=RouteOptions(load_balancing=False), explain=True).plan
+    assert [(one.target.name, one.why) for one in found.refused] == [("openai/shared", UNBALANCED)]
+    assert plan(named("shared"), explain=True).plan.refused == ()
+
+
+def test_a_longer_stand_in_that_nobody_has_leaves_a_gap_and_no_confusion():
+    """Of one group are those that have the same model: only these are asked beside one another."""
+    rules = {"short": evolve(SHORT, longer_fallback=("llama3", "zz", "gpt-4o")), "llama3": LONG}
+    house = House(PROVIDERS, rules, PATTERNS)
+    lists = listed(local=(ModelFacts("short"), *LISTS["local"]), openai=(ModelFacts("gpt-4o"),))
+    found = plan_for(exchange(request=WORDY), lists, 0.0, 0.5, RouteOptions(), house).plan.candidates
+    models = {}
+    for one in found:
+        models.setdefault(one.group, set()).add(one.target.model)
+    assert list(models.values()) == [{"llama3:latest"}, {"gpt-4o"}, {"short"}]
+
+
+def test_a_model_may_stand_in_on_more_than_one_occasion():
+    rules = {"short": evolve(SHORT, fallback=("gpt-4o",), longer_fallback=("gpt-4o", "short"))}
+    house = House(PROVIDERS, rules, PATTERNS)
+    lists = listed(local=(ModelFacts("short"), *LISTS["local"]), openai=(ModelFacts("gpt-4o"),))
+    found = plan_for(exchange(request=named("short")), lists, 0.0, 0.5, RouteOptions(), house).plan.candidates
+    assert [(one.target.name, one.instead_of) for one in found] == [
+        ("local/short", None),
+        ("openai/gpt-4o", None),
+        ("openai/gpt-4o", Kind.CONTEXT_LENGTH),
+    ]
+
+
 def test_who_is_known_to_lack_what_is_needed_is_out():
     assert names(plan(named("shared", tools=(TOOL,)))) == ["openai/shared"]
 
@@ -445,3 +477,56 @@ def test_a_request_that_is_too_long(rules, expected):
     house = House(PROVIDERS, rules, PATTERNS)
     found = plan_for(exchange(request=WORDY), Snapshot(providers=lists), 0.0, 0.5, RouteOptions(), house)
     assert names(found) == expected
+
+
+def planned_for(caller, model, preference=Preference()):
+    """The targets that a caller's request for `model` would go to, in groups, or why to none."""
+    asked = exchange(request=request(model=model), caller=caller, preference=preference)
+    snapshot = Snapshot(providers={name: ProviderState(models=LISTS[name]) for name in PROVIDERS})
+    found = plan_for(asked, snapshot, 0.0, 0.5, RouteOptions(strategy="priority"), Memory(HOUSE))
+    return (
+        found
+        if isinstance(found, Problem)
+        else [(one.group, one.target.name) for one in found.plan.candidates]
+    )
+
+
+@pytest.mark.parametrize(
+    ("rules", "model", "expected"),
+    [
+        pytest.param(
+            {}, "fast", ["local/llama3:latest", "openai/gpt-4o-mini"], id="a key without rules: all"
+        ),
+        pytest.param(
+            {"models": ("fast",)}, "FAST:latest", ["local/llama3:latest", "openai/gpt-4o-mini"], id="an alias"
+        ),
+        pytest.param({"models": ("fast",)}, "gpt-4o-mini", None, id="not what the alias stands for"),
+        pytest.param({"providers": {"openai"}}, "fast", ["openai/gpt-4o-mini"], id="its provider alone"),
+        pytest.param({"providers": {"openai"}}, "llama3", None, id="a model that its provider has not"),
+        pytest.param({"providers": {"azure"}}, "fast", None, id="a provider that is not there"),
+        pytest.param({"models": ("shared",)}, "shared", ["local/Shared", "openai/shared"], id="no stand-in"),
+        pytest.param(
+            {"models": ("shared", "llama*")},
+            "shared",
+            ["local/Shared", "openai/shared", "local/llama3:latest"],
+            id="a stand-in that it may ask for",
+        ),
+        pytest.param({"models": ("llama*",)}, "shared", None, id="nothing by way of the stand-in"),
+    ],
+)
+def test_a_key_reaches_what_it_may(rules, model, expected):
+    rules = {**rules, "providers": frozenset(rules.get("providers", ()))}
+    found = planned_for(Caller("k1", **rules), model)
+    if expected is None:
+        assert found == Problem(Kind.UNKNOWN_MODEL, subject=model)
+    else:
+        assert [name for _, name in found] == expected
+
+
+def test_a_hidden_model_is_as_one_that_nobody_has():
+    caller = Caller("k1", models=("shared",), providers=frozenset({"local"}))
+    only = Preference(("local",), only=True)
+    for preference in (Preference(), only):
+        hidden = planned_for(caller, "gpt-4o", preference)
+        missing = planned_for(caller, "nowhere", preference)
+        assert evolve(hidden, subject="") == evolve(missing, subject="")

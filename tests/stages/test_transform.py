@@ -13,8 +13,8 @@ from pipeline.values.events import (
     UsageSeen,
     Verbatim,
 )
-from pipeline.values.messages import EmbedRequest, LoadRequest, Prompt, Thinking
-from stages.transform import Rewrite, TransformOptions, input_bytes
+from pipeline.values.messages import Thinking
+from stages.transform import Rewrite, TransformOptions
 from tests.kit import exchange, request
 
 BYTES = Verbatim("openai.chat", b"...")
@@ -85,13 +85,18 @@ def test_missing_usage_is_counted_over_all_batches():
         Batch((TextDelta("1234"), ThinkingDelta("12"))), Batch((TextDelta("12"), Finished("stop")), BYTES)
     )
     assert after[1] == Batch(
-        (TextDelta("12"), UsageSeen(Usage(1, 2, estimated=True)), Finished("stop")), BYTES
+        (TextDelta("12"), UsageSeen(Usage(9, 2, estimated=True)), Finished("stop")), BYTES
     )
+
+
+def test_bytes_are_counted_and_not_letters():
+    (after,) = rewritten(Batch((ThinkingDelta("é"), TextDelta("é" * 3), Finished("stop"))))
+    assert UsageSeen(Usage(9, 2, estimated=True)) in after.events
 
 
 def test_arguments_of_calls_count_too():
     (after,) = rewritten(Batch((TextDelta("12"), ToolCallDelta(0, "c", "f", "123"), Finished("tool_calls"))))
-    assert UsageSeen(Usage(1, 2, estimated=True)) in after.events
+    assert UsageSeen(Usage(9, 2, estimated=True)) in after.events
 
 
 def test_reported_usage_is_not_touched():
@@ -101,18 +106,3 @@ def test_reported_usage_is_not_touched():
 def test_counting_can_be_switched_off():
     (after,) = rewritten(Batch((Finished("stop"),)), options=TransformOptions(estimate_usage=False))
     assert after.events == (Finished("stop"),)
-
-
-@pytest.mark.parametrize(
-    ("asked", "expected"),
-    [
-        pytest.param(request("äb"), 3, id="bytes, not characters"),
-        pytest.param(
-            request(messages=(), prompt=Prompt("ab", system="c")), 3, id="a prompt and its system text"
-        ),
-        pytest.param(EmbedRequest("m", ("ab", (1, 2))), 10, id="tokens count four bytes each"),
-        pytest.param(LoadRequest("m"), 0, id="nothing"),
-    ],
-)
-def test_bytes_of_a_request(asked, expected):
-    assert input_bytes(asked) == expected

@@ -96,7 +96,10 @@ def said(*blocks, role="user"):
         ),
         pytest.param(
             {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
-            {"extra": {FORMAT: {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}}},
+            {
+                "extra": {FORMAT: {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}},
+                "stateful": True,
+            },
             id="a tool of the vendor's",
         ),
         pytest.param({"tool_choice": {"type": "auto"}}, {"tool_choice": ToolChoice("auto")}, id="auto"),
@@ -569,8 +572,8 @@ def to_be_counted(fields):
 @pytest.mark.parametrize(
     ("fields", "tokens"),
     [
-        pytest.param({}, 1, id="two letters"),
-        pytest.param({"system": "x" * 40}, 11, id="instructions"),
+        pytest.param({}, 9, id="two letters"),
+        pytest.param({"system": "x" * 40}, 27, id="instructions"),
         pytest.param(
             {
                 "messages": [
@@ -580,11 +583,11 @@ def to_be_counted(fields):
                     }
                 ]
             },
-            1600,
+            1608,
             id="a picture",
         ),
         pytest.param(
-            {"tools": [{"name": "f" * 8, "description": "d" * 8, "input_schema": {}}]}, 5, id="a tool"
+            {"tools": [{"name": "f" * 8, "description": "d" * 8, "input_schema": {}}]}, 13, id="a tool"
         ),
     ],
 )

@@ -93,7 +93,7 @@ def test_a_stream_step_by_step():
                 "content": [],
                 "stop_reason": None,
                 "stop_sequence": None,
-                "usage": {"input_tokens": 1, **usage, "output_tokens": 0},
+                "usage": {"input_tokens": 9, **usage, "output_tokens": 0},
             },
         },
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},

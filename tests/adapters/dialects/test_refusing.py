@@ -99,7 +99,7 @@ def test_ollamas_own_words(path, problem, text):
     [
         (Problem(Kind.BAD_REQUEST, "no", "n"), (400, "invalid_request_error", "n", None)),
         (Problem(Kind.UNAUTHORIZED), (401, "authentication_error", None, "invalid_api_key")),
-        (Problem(Kind.CALLER_LIMITED, status=402), (402, "insufficient_quota", None, "insufficient_quota")),
+        (Problem(Kind.BUDGET), (402, "insufficient_quota", None, "insufficient_quota")),
         (Problem(Kind.FORBIDDEN), (403, "permission_error", None, None)),
         (Problem(Kind.UNKNOWN_MODEL), (404, "not_found_error", None, None)),
         (Problem(Kind.TOO_LARGE), (413, "invalid_request_error", None, None)),
@@ -142,7 +142,7 @@ def test_anthropic(kind, request_):
     [
         (Problem(Kind.BAD_REQUEST, "no", "n"), (400, "invalid_request_error")),
         (Problem(Kind.UNAUTHORIZED), (401, "authentication_error")),
-        (Problem(Kind.CALLER_LIMITED, status=402), (402, "billing_error")),
+        (Problem(Kind.BUDGET), (402, "billing_error")),
         (Problem(Kind.FORBIDDEN), (403, "permission_error")),
         (Problem(Kind.UNKNOWN_MODEL), (404, "not_found_error")),
         (Problem(Kind.TOO_LARGE), (413, "request_too_large")),
@@ -185,3 +185,24 @@ def test_retry_after_is_whole_seconds(path, hint, expected):
 def test_nothing_of_the_target_is_shown(path):
     answer = DIALECTS[path].refuse(Problem(Kind.SERVER, target="acme/secret-name"), ChatRequest("m"), ID)
     assert b"acme" not in answer.body
+
+
+ROUTES_OF_ALL = ("/api/chat", "/v1/chat/completions", "/v1/messages")
+
+
+@pytest.mark.parametrize("path", ROUTES_OF_ALL)
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [
+        pytest.param(Problem(Kind.BUDGET, retry_after=604_800.2), "604801", id="a budget renews in a week"),
+        pytest.param(Problem(Kind.BUDGET), None, id="what never fits is not to be tried again"),
+        pytest.param(Problem(Kind.CALLER_LIMITED, retry_after=1234.5), "1235", id="a limit is told exactly"),
+        pytest.param(
+            Problem(Kind.RATE_LIMITED, retry_after=1234.5), "300", id="a provider's is not believed for long"
+        ),
+    ],
+)
+def test_when_to_come_again_with_a_key(path, problem, told):
+    head, _ = refused(path, problem, ChatRequest("m"))
+    assert head.status == problem.http_status
+    assert head.headers.get("retry-after") == told

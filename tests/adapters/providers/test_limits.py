@@ -83,7 +83,12 @@ def test_resets(text, now, expected):
     ("headers", "expected"),
     [
         pytest.param({}, None, id="nothing said"),
-        pytest.param({"x-ratelimit-remaining-requests": "many"}, None, id="nothing readable"),
+        pytest.param(
+            {"x-ratelimit-remaining-requests": "many", "x-ratelimit-reset-requests": "soon"},
+            QuotaSeen("p/m", 3.0, unread=2),
+            id="nothing readable is counted",
+        ),
+        pytest.param({"x-ratelimit-remaining-requests": ""}, None, id="an empty header says nothing"),
         pytest.param(
             {"x-ratelimit-remaining-tokens": "5"}, QuotaSeen("p/m", 3.0, None, 5), id="tokens alone"
         ),
@@ -103,8 +108,8 @@ def test_resets(text, now, expected):
                 "x-ratelimit-reset-requests": "x",
                 "x-ratelimit-reset-tokens": "2",
             },
-            QuotaSeen("p/m", 3.0, tokens_reset_s=2.0),
-            id="what is unreadable is left out",
+            QuotaSeen("p/m", 3.0, tokens_reset_s=2.0, unread=2),
+            id="what is unreadable is left out, and counted",
         ),
     ],
 )

@@ -1,6 +1,7 @@
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 from stat import S_IRUSR
 
 import pytest
@@ -8,7 +9,16 @@ import trio
 from attrs import evolve
 
 from adapters.ledger import Ledger
-from adapters.store.sqlite import ATTEMPTS, EXCHANGES, ROWS_A_STEP, VERSION, SqliteStore, StoreError
+from adapters.store.sqlite import (
+    ATTEMPTS,
+    EXCHANGES,
+    MIGRATIONS,
+    ROWS_A_STEP,
+    VERSION,
+    SqliteStore,
+    StoreError,
+    spending,
+)
 from pipeline.values.exchange import How, Loss
 from tests.adapters.test_ledger import RECORD, numbered, until
 
@@ -51,6 +61,7 @@ def test_a_record_is_kept_with_its_attempts(tmp_path):
         "ttft_s": 0.25,
         "duration_s": 2.0,
         "losses": '{"seed": "dropped", "top_k": "approximated"}',
+        "cost": None,
     }
     assert rows(
         store.path, "select target, after_s, ttft_s, duration_s, verdict, committed from attempts"
@@ -121,6 +132,99 @@ def test_a_fault_names_no_values(tmp_path):
         store.put([evolve(RECORD, id="a-private-word", model=None)])
     store.close()
     assert "a-private-word" not in str(fault.value)
+
+
+def file_of_version_1(path):
+    connection = sqlite3.connect(path)
+    connection.executescript((Path(__file__).parent / "version1.sql").read_text())
+    connection.close()
+
+
+def made(path):
+    """The tables and indices of a file: names, and of tables the columns."""
+    found = rows(path, "select type, name from sqlite_master where sql is not null order by name")
+    names = [(row["type"], row["name"]) for row in found]
+    columns = [
+        (name, row["name"], row["type"], row["notnull"])
+        for kind, name in names
+        if kind == "table"
+        for row in rows(path, f"pragma table_info({name})")
+    ]
+    return names, sorted(columns)
+
+
+def test_a_file_of_the_first_version_is_brought_up_to_date_and_keeps_what_is_in_it(tmp_path):
+    file_of_version_1(tmp_path / "usage.db")
+    store, new = SqliteStore(tmp_path / "usage.db"), SqliteStore(tmp_path / "new.db")
+    new.open()
+    store.open()
+    store.put([evolve(RECORD, id="new", cost=0.5)])
+    for each in (store, new):
+        each.close()
+    assert made(store.path) == made(new.path)
+    kept = rows(store.path, "select id, caller, cost, duration_s from exchanges order by number")
+    assert [tuple(row.values()) for row in kept] == [
+        ("old-1", "web", None, 2.0),
+        ("old-2", None, None, 2.0),
+        ("new", None, 0.5, 2.0),
+    ]
+    assert rows(store.path, "select count(*) as n from attempts") == [{"n": 6}]
+    assert rows(store.path, "pragma user_version") == [{"user_version": VERSION}]
+    again = SqliteStore(tmp_path / "usage.db")
+    again.open()
+    again.close()
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path, monkeypatch):
+    file_of_version_1(tmp_path / "usage.db")
+    before = made(tmp_path / "usage.db")
+    monkeypatch.setitem(MIGRATIONS, 1, (*MIGRATIONS[1], "ALTER TABLE nowhere ADD COLUMN cost FLOAT"))
+    with pytest.raises(Exception, match="no such table"):
+        SqliteStore(tmp_path / "usage.db").open()
+    assert made(tmp_path / "usage.db") == before
+    assert rows(tmp_path / "usage.db", "pragma user_version") == [{"user_version": 1}]
+
+
+def paid(caller, at, cost, duration_s=2.0):
+    return evolve(RECORD, caller=caller, at=at, cost=cost, duration_s=duration_s)
+
+
+def test_what_callers_have_spent(tmp_path):
+    store = SqliteStore(tmp_path / "usage.db")
+    store.put(
+        [
+            paid("a", 900.0, 1.0),
+            paid("a", 999.0, 2.0),
+            paid("a", 1000.0, 4.0),
+            paid("a", 5000.0, None),
+            paid("b", 5000.0, 8.0),
+            paid("c", 5000.0, 16.0),
+            paid(None, 5000.0, 32.0),
+        ]
+    )
+    spent = store.spent_since({"a": 1000.0, "b": 6000.0, "c": 0.0, "nobody": 0.0})
+    assert spent == {"a": 6.0, "b": 0.0, "c": 16.0, "nobody": 0.0}, "what ended in the period counts"
+    store.close()
+
+
+def test_what_a_caller_has_spent_is_read_from_an_index_alone(tmp_path):
+    store = SqliteStore(tmp_path / "usage.db")
+    store.open()
+    query = str(spending("a", 1.0).compile(compile_kwargs={"literal_binds": True}))
+    (step,) = rows(store.path, f"explain query plan {query}")
+    store.close()
+    assert "USING COVERING INDEX exchanges_spent (caller=? AND at>?)" in step["detail"]
+
+
+def test_attempts_are_kept_with_their_costs(tmp_path):
+    first, second = RECORD.attempts
+    store = SqliteStore(tmp_path / "usage.db")
+    store.put([evolve(RECORD, attempts=(evolve(first, cost=0.25), second), cost=0.25)])
+    store.close()
+    assert [row["cost"] for row in rows(store.path, "select cost from attempts order by number")] == [
+        0.25,
+        None,
+    ]
 
 
 def test_a_file_of_a_newer_version_is_left_alone(tmp_path):

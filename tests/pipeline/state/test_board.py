@@ -23,13 +23,18 @@ from pipeline.values.facts import (
     Admitted,
     AttemptEnded,
     AttemptStarted,
+    Charged,
     Connected,
     Fact,
     FirstToken,
     ModelsListed,
     Moved,
     ProbeEnded,
+    ProviderReplaced,
+    Queued,
     QuotaSeen,
+    Reused,
+    TurnedAway,
 )
 from pipeline.values.messages import ChatRequest
 from pipeline.values.problems import Kind
@@ -92,13 +97,18 @@ def test_facts_of_the_exchange_change_nothing(fact):
 FACTS = [
     Moved("route", EXCHANGE),
     Admitted(1.0),
+    Charged(),
+    Queued(lambda: None),
+    TurnedAway(0.0),
     start(),
     Connected(1, T, 100.0, reused=False, connect_s=0.1),
     FirstToken(1, T, 100.0, 0.5),
     end(),
     QuotaSeen(T, 100.0),
+    Reused("cached", "x0", T, 100.0),
     ProbeEnded("openai", 100.0, 0.1),
     ModelsListed("openai", 100.0, ()),
+    ProviderReplaced("openai"),
 ]
 
 
@@ -509,3 +519,23 @@ def test_a_provider_is_believed_that_has_no_such_model_until_it_lists_it():
     assert evolve(gone, listed).target(T).absent_until == 0.0
     other = ModelsListed("openai", 110.0, (ModelFacts("other"),))
     assert evolve(gone, other).target(T).absent_until == 400.0
+
+
+def test_another_account_begins_anew_with_the_list_of_the_old_one():
+    models = (ModelFacts("gpt-4o"),)
+    facts = [ModelsListed("openai", 90.0, models), *attempts(Kind.AUTH, 5), *tried(target="openai2/m")]
+    snapshot = after(*facts, ProviderReplaced("openai"))
+    assert snapshot.providers["openai"] == ProviderState(models=models)
+    assert set(snapshot.targets) == {"openai2/m"}
+    assert snapshot.retries == after(*facts).retries
+
+
+def test_of_a_provider_that_is_gone_nothing_is_kept():
+    snapshot = after(*tried(), *tried(target="openai2/m"), ProviderReplaced("openai", gone=True))
+    assert set(snapshot.providers) == set(snapshot.retries.providers) == {"openai2"}
+    assert set(snapshot.targets) == {"openai2/m"}
+
+
+def test_an_attempt_at_the_old_account_may_still_end():
+    snapshot = after(start(), ProviderReplaced("openai"), end())
+    assert snapshot.target(T).in_flight == snapshot.provider("openai").in_flight == 0

@@ -8,11 +8,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from pipeline.state.cooldown import Rest
 from pipeline.state.ewma import Ewma
-from pipeline.state.histogram import GROWTH, SLICE_S, SLICES, Histogram
+from pipeline.state.histogram import BUCKETS, GROWTH, SLICE_S, SLICES, SizedHistogram
 from pipeline.values.problems import Kind
 
 gaps = st.floats(0.0, 40.0) | st.sampled_from([0.0, 300.0, 3000.0])
 NEARLY = 1 + 1e-9
+SIZES = (None, 0, 2, 4)
 
 
 class EwmaMachine(RuleBasedStateMachine):
@@ -131,33 +132,43 @@ class RestMachine(RuleBasedStateMachine):
 
 
 class HistogramMachine(RuleBasedStateMachine):
+    """`samples` are all that ever came, with their time and their class of sizes."""
+
     def __init__(self):
         super().__init__()
-        self.histogram = Histogram()
+        self.histogram = SizedHistogram()
         self.now = 0.0
         self.samples = []
 
-    def fresh(self):
+    def fresh(self, *sizes):
         oldest = int(self.now // SLICE_S) - SLICES
-        return sorted(seconds for at, seconds in self.samples if int(at // SLICE_S) > oldest)
+        wanted = sizes or SIZES
+        return sorted(
+            seconds for at, seconds, size in self.samples if size in wanted and int(at // SLICE_S) > oldest
+        )
 
     @rule(gap=st.floats(0.0, 30.0) | st.sampled_from([49.9, 50.0, 250.0, 300.0]))
     def time_passes(self, gap):
         self.now += gap
 
-    @rule(seconds=st.lists(st.floats(0.001, 9000.0), min_size=1, max_size=12))
-    def samples_come(self, seconds):
+    @rule(seconds=st.lists(st.floats(0.001, 9000.0), min_size=1, max_size=12), size=st.sampled_from(SIZES))
+    def samples_come(self, seconds, size):
         for one in seconds:
-            self.histogram = self.histogram.seen(one, self.now)
-            self.samples.append((self.now, one))
+            self.histogram = self.histogram.seen(one, self.now, size)
+            self.samples.append((self.now, one, size))
 
     @invariant()
     def it_counts_what_is_fresh(self):
         assert self.histogram.count(self.now) == len(self.fresh())
+        for size in SIZES:
+            assert self.histogram.of(size).count(self.now) == len(self.fresh(size))
 
-    @rule(share=st.floats(0.01, 1.0))
-    def a_quantile_is_asked(self, share):
-        fresh, told = self.fresh(), self.histogram.quantile(share, self.now)
+    @rule(share=st.floats(0.01, 1.0), size=st.sampled_from(SIZES))
+    def a_quantile_is_asked(self, share, size):
+        self.is_the_true_one(share, self.fresh(), self.histogram.quantile(share, self.now))
+        self.is_the_true_one(share, self.fresh(size), self.histogram.of(size).quantile(share, self.now))
+
+    def is_the_true_one(self, share, fresh, told):
         if not fresh:
             assert told is None
             return
@@ -172,7 +183,11 @@ class HistogramMachine(RuleBasedStateMachine):
 
     @invariant()
     def it_stays_small(self):
-        assert len(self.histogram.slices) <= SLICES
+        assert len(self.histogram.classes) <= len(SIZES)
+        for size in SIZES:
+            slices = self.histogram.of(size).slices
+            assert len(slices) <= SLICES
+            assert all(0 <= bucket < BUCKETS for _, counts in slices for bucket in counts)
 
 
 SETTINGS = settings(max_examples=40, stateful_step_count=40, deadline=None)

@@ -60,6 +60,18 @@ def found(state=None, provider=None):
             Eligible(0.5),
             id="half way up again",
         ),
+        pytest.param(
+            TargetState(breaker=Breaker(generation=3, since=85.0)),
+            ProviderState(breaker=Breaker(generation=3, since=85.0)),
+            Eligible(0.5),
+            id="both at once, as they went down",
+        ),
+        pytest.param(
+            TargetState(breaker=evolve(OPEN, mode="half_open", since=90.0)),
+            ProviderState(breaker=evolve(OPEN, mode="half_open", since=90.0)),
+            Eligible(0.1),
+            id="both may be probed",
+        ),
         pytest.param(TargetState(absent_until=300.0), None, Barred("absent", 300.0), id="no such model"),
         pytest.param(TargetState(cooled_until=NOW), None, Eligible(1.0), id="the rest is just over"),
     ],

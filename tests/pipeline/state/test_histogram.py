@@ -12,6 +12,7 @@ from pipeline.state.histogram import (
     SLICE_S,
     SLICES,
     Histogram,
+    SizedHistogram,
     bucket_of,
     upper_edge,
 )
@@ -63,3 +64,19 @@ def test_it_never_holds_more_than_its_slices(seen):
         histogram = histogram.seen(seconds, now)
     assert len(histogram.slices) <= SLICES + 1
     assert histogram.count(now) <= len(seen)
+
+
+sizes = st.sampled_from([None, 0, 1, 4])
+
+
+@given(st.lists(st.tuples(durations, sizes), max_size=60), st.floats(0.01, 1.0))
+def test_each_size_has_a_histogram_and_all_have_one(seen, share):
+    histogram = SizedHistogram()
+    for seconds, size in seen:
+        histogram = histogram.seen(seconds, 1000.0, size)
+    for size in (None, 0, 1, 2, 4):
+        own = [seconds for seconds, one in seen if one == size]
+        assert histogram.of(size) == filled(own)
+    whole = filled([seconds for seconds, _ in seen])
+    assert histogram.count(1000.0) == whole.count(1000.0)
+    assert histogram.quantile(share, 1000.0) == whole.quantile(share, 1000.0)
