@@ -49,6 +49,9 @@ from pipeline.values.secrets import Secret
 log = logging.getLogger("ollama_proxy.keys")
 
 POLL_S = 0.5
+# Who writes it by hand may do so in several steps, and half a file may say that a revoked key is good. So it is read when
+# it has been still for so long; but not waited for any longer than so many times, as there may be a key to refuse.
+STILL_S, STILL_LOOKS = 0.1, 2
 PRIVATE = 0o600
 PEPPER_BYTES = 32
 SHORTEST_PEPPER = 16
@@ -180,6 +183,8 @@ def read_keys(text: str, name: str) -> Ring:
     for id, raw in tables.items():
         if not ID.fullmatch(id):
             fault(("keys", id), "must be the id of a key, 8 letters a to z and digits 2 to 7")
+        for empty in _empty_lists(raw):
+            fault(("keys", id, empty), "must name one at least; leave it out to allow all")
         try:
             found.append(key_of(id, structured(_dates_as_text(raw), KeyTable)))
         except Mismatch as mismatch:
@@ -188,6 +193,11 @@ def read_keys(text: str, name: str) -> Ring:
     if faults:
         raise ConfigError(faults)
     return ring_of(found)
+
+
+def _empty_lists(raw: Any) -> list[str]:
+    """The lists in which nothing is left: whoever took the last one out did not mean to allow all."""
+    return [name for name in ("models", "providers") if isinstance(raw, Mapping) and raw.get(name) == []]
 
 
 def _dates_as_text(raw: Any) -> Any:
@@ -230,6 +240,10 @@ class KeyFile:
         try:
             text = self.path.read_text("utf-8-sig")
         except FileNotFoundError:
+            if self.path.is_symlink():
+                # Somebody has put keys elsewhere, and that place is not there: no reason to open the house.
+                words = f"is a link to {os.readlink(self.path)}, which is not there"
+                raise ConfigError([Fault(str(self.path), "", words)]) from None
             return Ring()
         except OSError as problem:
             raise ConfigError([Fault(str(self.path), "", f"cannot be read: {problem.strerror}")]) from None
@@ -377,6 +391,12 @@ class Keyring:
                     log.error("the keys stay as they were: %s", fault)
             self.faults = error.faults
             return
+        except Exception as error:
+            # Whatever stands in the file: who writes it does not end the house.
+            log.exception("the keys stay as they were: the file of keys could not be read")
+            words = f"cannot be used: {type(error).__name__}"
+            self.faults = (Fault(str(self.file.path), "", words),)
+            return
         self.faults = ()
         now = self.epoch()
         good = sum(key.state(now) == "active" for key in self.ring.keys.values())
@@ -387,8 +407,17 @@ class Keyring:
         task_status.started()
         while True:
             await trio.sleep(self.poll_s)
-            if self._seen() != self._stamps:
+            if (seen := self._seen()) != self._stamps:
+                await self._still(seen)
                 await trio.to_thread.run_sync(self.refresh)
+
+    async def _still(self, seen: tuple[Stamp | None, Stamp | None]) -> None:
+        """Wait until nobody writes any more, if he is quick."""
+        for _ in range(STILL_LOOKS):
+            await trio.sleep(STILL_S)
+            before, seen = seen, self._seen()
+            if seen == before:
+                return
 
     def recognised(self, presented: bytes) -> Caller | None:
         """Who shows this key; None where it is not good."""

@@ -102,13 +102,13 @@ class Ledger:
             log.error("too many records wait for the disk: the oldest are lost from now on")
         self.dropped += count
 
-    async def spent_since(self, since: Mapping[str, float]) -> Mapping[str, float]:
-        """US dollars that each caller has spent since that time (epoch seconds), as far as the store can be read."""
+    async def spent_since(self, since: Mapping[str, float]) -> Mapping[str, float] | None:
+        """US dollars that each caller has spent since that time (epoch seconds); None: the store cannot be read."""
         spent: dict[str, float] = {}
-        if self.store is not None and since:
-            store = self.store
-            await self._call(lambda: spent.update(store.spent_since(since)))
-        return spent
+        if self.store is None or not since:
+            return spent
+        store = self.store
+        return spent if await self._call(lambda: spent.update(store.spent_since(since))) else None
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Write until cancelled; what waits then is written in `flush_s` seconds, or lost and told."""

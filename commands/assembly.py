@@ -14,7 +14,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from adapters.accounting import forget_revoked, restore_spending
+from adapters.accounting import forget_revoked, restore_later, restore_spending
 from adapters.admin import control_plane
 from adapters.asgi import App, Receive, Scope, Send
 from adapters.credentials import account
@@ -87,7 +87,8 @@ class Assembled:
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(kept.ledger.run)
-                await restore_spending(kept.accounts, kept.keyring, kept.ledger, time.time())
+                if not await restore_spending(kept.accounts, kept.keyring, kept.ledger, time.time()):
+                    nursery.start_soon(restore_later, kept.accounts, kept.keyring, kept.ledger, time.time)
                 nursery.start_soon(forget_revoked, kept.accounts, kept.keyring)
                 await nursery.start(kept.credentials.run)
                 await nursery.start(kept.keyring.run)

@@ -56,8 +56,20 @@ def count(text: str) -> int:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Names with commas between them."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    """Names with commas between them. None at all is no way to say all: a variable of the shell may be empty."""
+    found = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not found:
+        raise ValueError("must name one at least; none takes the limit away")
+    return found
+
+
+def printable(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """The name of a key: it stands in tables and in the log."""
+    if value is not None and (not value.strip() or not value.isprintable()):
+        raise click.BadParameter(
+            "must have a letter at least, and nothing that cannot be printed", ctx, param
+        )
+    return value
 
 
 LIMITS = (
@@ -193,7 +205,9 @@ def told_apart(config: Config, key: Key) -> None:
 
 
 @keys_command.command()
-@click.option("--name", required=True, help="What people call it: a program, a person, a team.")
+@click.option(
+    "--name", required=True, callback=printable, help="What people call it: a program, a person, a team."
+)
 @limited
 @click.pass_context
 def create(ctx: click.Context, /, name: str, **given: Any) -> None:
@@ -224,7 +238,7 @@ def create(ctx: click.Context, /, name: str, **given: Any) -> None:
 def list_keys(ctx: click.Context, as_json: bool) -> None:
     """List the keys there are, the newest last. No key itself is ever shown."""
     with telling():
-        keys = sorted(key_file(ctx.obj).read().keys.values(), key=lambda key: (key.created, key.id))
+        keys = sorted(key_file(ctx.obj).read().keys.values(), key=lambda key: key.created)
     now = time.time()
     if as_json:
         click.echo(orjson.dumps([shown(key, now) for key in keys], option=orjson.OPT_INDENT_2).decode())
@@ -334,7 +348,7 @@ def rotate(ctx: click.Context, key: str, grace: float | None) -> None:
 
 @keys_command.command()
 @click.argument("key")
-@click.option("--name", help="Another name.")
+@click.option("--name", callback=printable, help="Another name.")
 @limited
 @click.pass_context
 def edit(ctx: click.Context, /, key: str, name: str | None, **given: Any) -> None:

@@ -26,6 +26,9 @@ LOOKED_AT = 128
 
 DURATION = re.compile(r"(\d{1,6}) ?(s|m|h|d|w)")
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+# Moments outside of these cannot be reckoned with, nor written down, everywhere.
+FIRST_YEAR, LAST_YEAR = 1970, 9000
+LONGEST_S = 1000 * 365 * UNITS_S["d"]
 BUDGET = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)/(\w+)")
 PERIODS: tuple[Period, ...] = get_args(Period)
 
@@ -139,7 +142,10 @@ def duration_s(text: str) -> float:
         return 0.0
     if not found:
         raise ValueError(f'must be a number and one of s, m, h, d, w, such as 30d, not "{text}"')
-    return float(int(found[1]) * UNITS_S[found[2]])
+    seconds = int(found[1]) * UNITS_S[found[2]]
+    if seconds > LONGEST_S:
+        raise ValueError("must be 1000 years at most")
+    return float(seconds)
 
 
 def moment(text: str) -> float:
@@ -151,6 +157,8 @@ def moment(text: str) -> float:
         raise ValueError(f'must be a date such as 2027-01-31, not "{text}"') from None
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
+    if not FIRST_YEAR <= when.year <= LAST_YEAR:
+        raise ValueError(f'must be a date from {FIRST_YEAR} to {LAST_YEAR}, not "{text}"')
     if len(words) <= len("2027-01-31"):
         when += timedelta(days=1)
     return when.timestamp()

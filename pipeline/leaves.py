@@ -97,11 +97,9 @@ class Rated:
             self.tokens = self.tokens.taken(ticket, tokens, now, self._of_tokens)
 
     def settle(self, ticket: int, requests: int, tokens: int, now: float) -> None:
-        """So many of what it took were not used."""
-        if self._of_requests is not None:
-            self.requests = self.requests.settled(ticket, requests, now, self._of_requests)
-        if self._of_tokens is not None:
-            self.tokens = self.tokens.settled(ticket, tokens, now, self._of_tokens)
+        """So many of what it took were not used. Of a rate that is gone meanwhile nothing is owed."""
+        self.requests = _settled(self.requests, ticket, requests, now, self._of_requests)
+        self.tokens = _settled(self.tokens, ticket, tokens, now, self._of_tokens)
 
     def left(self, now: float) -> Left:
         """What it gives now."""
@@ -109,6 +107,12 @@ class Rated:
             None if self._of_requests is None else self.requests.bucket.left(now, self._of_requests),
             None if self._of_tokens is None else self.tokens.bucket.left(now, self._of_tokens),
         )
+
+
+def _settled(meter: Meter, ticket: int, unused: int, now: float, rate: Rate | None) -> Meter:
+    if ticket not in meter.open:
+        return meter
+    return meter.forgotten(ticket) if rate is None else meter.settled(ticket, unused, now, rate)
 
 
 def requests_rate(rates: Rates) -> Rate | None:

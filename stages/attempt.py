@@ -144,7 +144,6 @@ class Attempt:
         return codec.sign(http, self.candidate.target.provider.secret, self.env.epoch())
 
     async def _call(self, codec: Codec) -> None:
-        target, request = self.candidate.target, self._request
         assert self._encoded is not None
         if self.waited and self.options.last_resort != "ignore_breakers" and not self._may_still_begin():
             self._fail(CLOSED_MEANWHILE)
@@ -152,11 +151,21 @@ class Attempt:
         if (unpaid := self._reserve()) is not None:
             self._fail(unpaid)
             return
-        self.called = True
+        try:
+            await self._sent(codec, self._encoded.losses)
+        finally:
+            # Where all goes well that is done by now; of a bug nothing stays set aside.
+            if self._reserved:
+                self._settle(self._reserved if self.called else 0)
+
+    async def _sent(self, codec: Codec, losses: Losses) -> None:
+        """What must be told to have ended once it has begun."""
+        target, request = self.candidate.target, self._request
+        transport = self.env.transports[target.provider.name]
         self.number = next(self.numbers)
         self.started = self.env.now()
-        self.wire.tell(self._beginning(target, self._encoded.losses))
-        transport = self.env.transports[target.provider.name]
+        self.wire.tell(self._beginning(target, losses))
+        self.called = True
         try:
             head_s = self.options.headers_timeout if request.stream else target.provider.timeout_s
             with trio.CancelScope(deadline=self._limit(head_s)) as scope:
@@ -339,6 +348,11 @@ class Attempt:
         self._reserved = 0 if problem else cost
         return problem
 
+    def _settle(self, cost: int) -> None:
+        """The call is over, and what it cost is spent in place of what was set aside for it."""
+        reserved, self._reserved = self._reserved, 0
+        self.env.accounts.settle(self.exchange.caller, reserved, cost, self.env.epoch())
+
     def _took(self) -> Usage | None:
         """The tokens it took: those that were told, or counted where it was cut. Who was refused has taken none."""
         problem = self.problem
@@ -353,7 +367,7 @@ class Attempt:
         target = self.candidate.target
         cost = cost_of(target, usage)
         self._place.used(0 if usage is None else (usage.input or 0) + (usage.output or 0))
-        self.env.accounts.settle(self.exchange.caller, self._reserved, micro(cost), self.env.epoch())
+        self._settle(micro(cost))
         self.wire.tell(
             AttemptEnded(
                 self.number,

@@ -66,15 +66,18 @@ def charging(env: Env) -> Stage:
             caller, accounts = exchange.caller, env.accounts
             tokens = tokens_at_entry(exchange)
             entered = accounts.enter(caller, tokens, env.now(), env.epoch(), may_be_free(exchange))
-            wire.tell(accounts.charged(caller, env.now()))
             if isinstance(entered, Problem):
+                wire.tell(accounts.charged(caller, env.now()))
                 await wire.emit(Batch((Failed(entered),)))
                 return
             bill = Bill(wire)
             try:
+                wire.tell(accounts.charged(caller, env.now()))
                 await inner(exchange, Wire(bill.emit, bill.tell))
             finally:
-                accounts.leave(caller, entered, env.now(), requests=1 - bill.used, tokens=tokens - bill.tokens)
+                accounts.leave(
+                    caller, entered, env.now(), requests=1 - bill.used, tokens=tokens - bill.tokens
+                )
 
         return service
 

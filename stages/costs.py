@@ -35,7 +35,8 @@ def cost_of(target: Target, usage: Usage | None) -> float | None:
         return None
     if usage.output and price.output is None:
         return None
-    cached = usage.cached or 0
+    # Some tell more that was kept than was given: an answer never costs less than none.
+    cached = min(usage.cached or 0, usage.input)
     at_cache = price.input if price.cached is None else price.cached
     written = (price.output or 0.0) * (usage.output or 0)
     return ((usage.input - cached) * price.input + cached * at_cache + written) / MILLION

@@ -65,7 +65,8 @@ def duration(text: str) -> float | None:
     """Seconds in a duration such as `6m0s`, `1.5s`, `20ms`, or in bare seconds; None if it is neither."""
     text = text.strip()
     if _DURATION.fullmatch(text):
-        return sum(float(number) * _UNITS[unit] for number, unit in _PARTS.findall(text))
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in _PARTS.findall(text))
+        return seconds if math.isfinite(seconds) else None
     return _number(text)
 
 

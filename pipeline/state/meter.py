@@ -51,6 +51,10 @@ class Meter:
         bucket = self.bucket.given_back(back_s / rate.unit_s, now, rate)
         return Meter(bucket, {other: max(0.0, found - back_s) for other, found in seen.items()})
 
+    def forgotten(self, ticket: int) -> "Meter":
+        """After `ticket` is over, and nobody counts any more what it used."""
+        return evolve(self, open={other: least for other, least in self.open.items() if other != ticket})
+
     def _missing(self, now: float) -> float:
         return max(0.0, self.bucket.full_at - now)
 

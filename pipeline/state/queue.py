@@ -211,7 +211,7 @@ def enqueue(queue: Queue, item: Item, now: float, rules: QueueRules) -> tuple[Qu
     if rules.most_of_one <= held < queue.waiting:
         return queue, Refused("share", _entering(longer, item, now, rules))
     if queue.waiting >= rules.size:
-        victim = _gives_way(queue, item, rules)
+        victim = _gives_way(queue, item, now, rules)
         if victim is None:
             return queue, Refused("full", _entering(longer, item, now, rules))
         longer = _without(longer, victim)
@@ -287,15 +287,18 @@ def _next(queue: Queue) -> tuple[int, str]:
     return rank, next(iter(queue.lines[rank].lanes))
 
 
-def _gives_way(queue: Queue, item: Item, rules: QueueRules) -> Item | None:
+def _gives_way(queue: Queue, item: Item, now: float, rules: QueueRules) -> Item | None:
     """Who must leave a full queue for `item`: the newest of a key that has more than its share, else of the lowest class
-    below his own that has more than its part."""
+    that has more than its part; of one above his own only where his own has less than its part."""
+    if item.until <= now:
+        return None
     over = _over_share(queue, item.key, rules)
+    owed = len(queue.lines[item.rank].arrivals) < rules.kept_of(item.rank)
     for rank in range(len(CLASSES) - 1, -1, -1):
         line = queue.lines[rank]
         if over is not None and over in line.lanes:
             return line.lanes[over][-1]
-        if over is None and rank > item.rank and len(line.arrivals) > rules.kept_of(rank):
+        if over is None and (owed or rank > item.rank) and len(line.arrivals) > rules.kept_of(rank):
             return line.arrivals[-1]
     return None
 

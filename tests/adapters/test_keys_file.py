@@ -101,6 +101,13 @@ def test_values_out_of_range_are_told_too():
     ]
 
 
+@pytest.mark.parametrize("name", ["models", "providers"])
+def test_an_empty_list_is_no_way_to_allow_all(name):
+    text = f'[keys.aeaqcaib]\nhmac = "{"ab" * 32}"\n{name} = []\n'
+    with pytest.raises(ConfigError, match=rf"keys.toml:3: keys.aeaqcaib.{name}: must name one at least"):
+        read_keys(text, "keys.toml")
+
+
 @pytest.mark.parametrize("text", ["[keys", "keys = 1", "[keys]\naeaqcaib = 3"])
 def test_what_is_no_file_of_keys(text):
     with pytest.raises(ConfigError):
@@ -244,6 +251,77 @@ async def test_a_file_that_cannot_be_used_changes_nothing_and_is_told_once(file,
     assert len([record for record in caplog.records if "stay as they were" in record.message]) == 2
     file.path.write_text(whole)
     await until(lambda: live.faults == ())
+    assert live.recognised(text) is not None
+
+
+async def test_whatever_stands_in_the_file_does_not_end_the_house(file, live, monkeypatch):
+    text = made(file).encode()
+    await until(lambda: live.recognised(text) is not None)
+    whole = file.path.read_text()
+    file.path.write_text(f"{whole}expires = 9999-12-31\n")
+    await until(lambda: live.faults != ())
+    assert "must be a date" in live.faults[0].text
+
+    def unforeseen(self):
+        raise OverflowError("with sk-a-secret in it")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(KeyFile, "read", unforeseen)
+        file.path.write_text(f"{whole}# touched\n")
+        await until(lambda: "OverflowError" in live.faults[0].text)
+    assert "secret" not in live.faults[0].text
+    assert live.recognised(text) is not None
+    file.path.write_text(whole)
+    await until(lambda: live.faults == ())
+
+
+async def test_half_a_file_lets_nobody_in(file, live):
+    text = made(file).encode()
+    await until(lambda: live.recognised(text) is not None)
+    with file.changing() as keys:
+        for id, key in keys.items():
+            keys[id] = evolve(key, revoked=time.time())
+    await until(lambda: live.recognised(text) is None)
+    begin, end = file.path.read_text().split("revoked =")
+    with file.path.open("w") as writing:
+        writing.write(begin)
+        writing.flush()
+        await trio.sleep(0.08)
+        assert live.recognised(text) is None
+        writing.write(f"revoked ={end}")
+    await trio.sleep(0.3)
+    assert live.recognised(text) is None
+
+
+async def test_a_file_that_never_rests_is_read_all_the_same(file, live, nursery):
+    text = made(file).encode()
+    await until(lambda: live.recognised(text) is not None)
+
+    async def flap():
+        while True:
+            os.utime(file.path)
+            await trio.sleep(0.03)
+
+    nursery.start_soon(flap)
+    with file.changing() as keys:
+        for id, key in keys.items():
+            keys[id] = evolve(key, revoked=time.time())
+    await until(lambda: live.recognised(text) is None)
+
+
+def test_a_link_that_leads_nowhere_is_no_open_house(file, tmp_path):
+    file.path.parent.mkdir()
+    file.path.symlink_to(tmp_path / "not mounted" / "keys.toml")
+    with pytest.raises(ConfigError, match="which is not there"):
+        loaded(file)
+
+
+async def test_a_folder_in_its_place_changes_nothing(file, live):
+    text = made(file).encode()
+    await until(lambda: live.recognised(text) is not None)
+    file.path.unlink()
+    file.path.mkdir()
+    await until(lambda: live.faults != ())
     assert live.recognised(text) is not None
 
 

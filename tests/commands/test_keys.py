@@ -61,6 +61,12 @@ def test_a_key_says_nothing_by_itself(keys):
         ("--budget", "20/year"),
         ("--priority", "urgent"),
         ("--expires", "soon"),
+        ("--expires", "9999-12-31"),
+        ("--expires", "999999w"),
+        ("--models", ""),
+        ("--name", " "),
+        ("--name", "a\x1b[31mb"),
+        ("--providers", " , "),
         ("--max-concurrent", "-1"),
     ],
 )

@@ -8,7 +8,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from pipeline.accounts import Accounts, dollars
 from pipeline.values.callers import Allowance, Caller, CallerLimits
 from pipeline.values.facts import Charged, Remaining
-from pipeline.values.problems import Kind
+from pipeline.values.problems import Kind, Problem
 from tests.pipeline.state.test_periods import NOW, at
 
 DOLLAR = 1_000_000
@@ -20,10 +20,10 @@ def key(name="k", **limits):
 
 def entered(accounts, caller, tokens=0, now=0.0, epoch=NOW, free=False):
     """The seconds after which it may come again; None where it was let in."""
-    problem = accounts.enter(caller, tokens, now, epoch, free)
-    if problem is not None:
-        assert problem.kind is Kind.CALLER_LIMITED
-        return problem.retry_after
+    found = accounts.enter(caller, tokens, now, epoch, free)
+    if isinstance(found, Problem):
+        assert found.kind is Kind.CALLER_LIMITED
+        return found.retry_after
     return None
 
 
@@ -38,7 +38,7 @@ def test_requests_are_let_in_up_to_the_limit_and_then_as_they_flow_back():
 def test_exchanges_at_once():
     accounts, caller = Accounts(), key(concurrent=2)
     assert [entered(accounts, caller) for _ in range(3)] == [None, None, 1.0]
-    accounts.leave(caller, 0.0)
+    accounts.leave(caller, 0, 0.0)
     assert entered(accounts, caller) is None
 
 
@@ -56,9 +56,9 @@ def test_exchanges_at_once():
 def test_a_refusal_takes_nothing(limits, full, tokens):
     accounts, caller = Accounts(), key(**limits)
     for each in full:
-        assert accounts.enter(caller, each, 0.0, NOW) is None
+        assert accounts.enter(caller, each, 0.0, NOW) >= 0
     before = accounts.of(caller)
-    assert accounts.enter(caller, tokens, 0.0, NOW) is not None
+    assert isinstance(accounts.enter(caller, tokens, 0.0, NOW), Problem)
     assert accounts.of(caller) == before
 
 
@@ -74,12 +74,12 @@ def test_the_longest_wait_is_told():
 
 def test_what_was_not_used_comes_back_and_what_was_used_beyond_is_owed():
     accounts, caller = Accounts(), key(requests=10, tokens=600)
-    accounts.enter(caller, 500, 0.0, NOW)
+    ticket = accounts.enter(caller, 500, 0.0, NOW)
     assert accounts.charged(caller, 0.0) == Charged(Remaining(10, 9, 6.0), Remaining(600, 100, 50.0))
-    accounts.leave(caller, 0.0, requests=1, tokens=500)
+    accounts.leave(caller, ticket, 0.0, requests=1, tokens=500)
     assert accounts.charged(caller, 0.0) == Charged(Remaining(10, 10, 0.0), Remaining(600, 600, 0.0))
-    accounts.enter(caller, 100, 0.0, NOW)
-    accounts.leave(caller, 0.0, tokens=-800)
+    ticket = accounts.enter(caller, 100, 0.0, NOW)
+    accounts.leave(caller, ticket, 0.0, tokens=-800)
     assert accounts.charged(caller, 0.0).tokens == Remaining(600, 0, 90.0)
     assert entered(accounts, caller, 100, now=0.0) == pytest.approx(40.0)
 
@@ -158,9 +158,9 @@ def test_a_key_that_has_spent_all_is_told_at_the_door():
     assert (problem.kind, problem.http_status) == (Kind.BUDGET, 402)
     assert problem.retry_after == at(2026, 12, 1) - NOW
     assert problem.detail == "this key has spent its budget of $1 a month; it renews at 2026-12-01 00:00 UTC"
-    assert accounts.enter(MONTHLY, 0, 0.0, NOW, free=True) is None, "but what costs nothing it may have"
+    assert accounts.enter(MONTHLY, 0, 0.0, NOW, free=True) == 0, "but what costs nothing it may have"
     assert accounts.reserve(MONTHLY, 0, NOW) is None
-    assert accounts.enter(MONTHLY, 0, 0.0, at(2026, 12, 1)) is None, "and all else when it has renewed"
+    assert accounts.enter(MONTHLY, 0, 0.0, at(2026, 12, 1)) == 1, "and all else when it has renewed"
 
 
 def test_a_clock_that_jumps_back_renews_nothing_and_tells_no_time_that_is_over():
@@ -189,8 +189,8 @@ def test_what_was_spent_before_is_never_forgotten_by_restoring():
 def test_revoked_keys_are_forgotten_once_nothing_comes_back():
     accounts, gone = Accounts(), key("gone", budget=Allowance(DOLLAR))
     accounts.reserve(gone, 10, NOW)
-    accounts.enter(key("kept", requests=5), 0, 0.0, NOW)
-    accounts.leave(key("kept", requests=5), 0.0)
+    ticket = accounts.enter(key("kept", requests=5), 0, 0.0, NOW)
+    accounts.leave(key("kept", requests=5), ticket, 0.0)
     accounts.forget({"kept"})
     assert accounts.of(gone).budget.reserved == 10
     accounts.settle(gone, 10, 10, NOW)
@@ -229,9 +229,10 @@ class Interleaved(RuleBasedStateMachine):
     @rule(target=exchanges, tokens=st.integers(0, 900))
     def comes(self, tokens):
         before = self.accounts.of(self.caller)
-        if self.accounts.enter(self.caller, tokens, self.now, self.epoch) is None:
-            self.inside.append(tokens)
-            return tokens
+        ticket = self.accounts.enter(self.caller, tokens, self.now, self.epoch)
+        if not isinstance(ticket, Problem):
+            self.inside.append((ticket, tokens))
+            return ticket, tokens
         assert self.accounts.of(self.caller) == before
         return None
 
@@ -254,11 +255,12 @@ class Interleaved(RuleBasedStateMachine):
             self.calls.remove(reserved)
             self.accounts.settle(self.caller, reserved, 0, self.epoch)
 
-    @rule(tokens=consumes(exchanges), used=st.integers(0, 900), answered=st.booleans())
-    def goes(self, tokens, used, answered):
-        if tokens is not None:
-            self.inside.remove(tokens)
-            self.accounts.leave(self.caller, self.now, 1 - answered, tokens - used)
+    @rule(one=consumes(exchanges), used=st.integers(0, 900), answered=st.booleans())
+    def goes(self, one, used, answered):
+        if one is not None:
+            self.inside.remove(one)
+            ticket, tokens = one
+            self.accounts.leave(self.caller, ticket, self.now, 1 - answered, tokens - used)
 
     @rule(seconds=st.floats(0, 40))
     def time_passes(self, seconds):
@@ -289,9 +291,12 @@ class Interleaved(RuleBasedStateMachine):
     def teardown(self):
         for reserved in self.calls:
             self.accounts.settle(self.caller, reserved, 0, self.epoch)
-        for tokens in self.inside:
-            self.accounts.leave(self.caller, self.now, 1, tokens)
-        assert not self.accounts.of(self.caller).busy
+        for ticket, tokens in self.inside:
+            self.accounts.leave(self.caller, ticket, self.now, 1, tokens)
+        account = self.accounts.of(self.caller)
+        assert not account.busy
+        assert not account.requests.open
+        assert not account.tokens.open
 
 
 TestInterleaved = Interleaved.TestCase
@@ -307,10 +312,56 @@ def test_no_window_sees_more_requests_than_the_limit_and_a_burst(limit, steps):
     for gap, count, counts in steps:
         now += gap
         for _ in range(count):
-            if accounts.enter(caller, 0, now, NOW) is None:
-                accounts.leave(caller, now, requests=0 if counts else 1)
+            ticket = accounts.enter(caller, 0, now, NOW)
+            if not isinstance(ticket, Problem):
+                accounts.leave(caller, ticket, now, requests=0 if counts else 1)
                 admitted += [now] * counts
     for first, begun in enumerate(admitted):
         for last in range(first, len(admitted)):
             allowed = limit + (admitted[last] - begun) * limit / 60
             assert last - first + 1 <= allowed + 1e-3
+
+
+def test_tokens_given_back_late_are_not_taken_twice():
+    """50 of the 100 taken a minute and a half ago flowed back long since: nobody may have them a second time."""
+    accounts, caller = Accounts(), key(tokens=60)
+    first = accounts.enter(caller, 60, 0.0, NOW)
+    assert entered(accounts, caller, 55, now=56.0) is None
+    accounts.leave(caller, first, 57.0, tokens=50)
+    assert entered(accounts, caller, 50, now=57.0) is not None
+
+
+@given(
+    st.integers(1, 50),
+    st.lists(
+        st.tuples(st.floats(0, 40), st.booleans(), st.integers(1, 60), st.integers(0, 60)),
+        min_size=1,
+        max_size=60,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_no_window_sees_more_tokens_than_the_limit_and_a_burst_however_late_they_are_given_back(
+    limit, steps, random
+):
+    """What is still out may be used in full. More than all at once is let in by an untouched account alone."""
+    accounts, caller, now = Accounts(), key(tokens=limit), 0.0
+    out, went = {}, {}
+    for gap, comes, tokens, unused in steps:
+        now += gap
+        if comes:
+            ticket = accounts.enter(caller, tokens, now, NOW)
+            if not isinstance(ticket, Problem):
+                out[ticket], went[ticket] = tokens, (now, tokens)
+        elif out:
+            ticket = random.choice(sorted(out))
+            back = min(unused, out.pop(ticket))
+            accounts.leave(caller, ticket, now, tokens=back)
+            at_s, taken = went[ticket]
+            went[ticket] = at_s, taken - back
+    calls = sorted(went.values())
+    for first, (begin, _) in enumerate(calls):
+        used = largest = 0
+        for at_s, tokens in calls[first:]:
+            used, largest = used + tokens, max(largest, tokens)
+            over = largest if largest > limit else 0
+            assert used <= (at_s - begin) * limit / 60 + limit + over + 1e-3

@@ -325,6 +325,14 @@ async def test_rates_that_change_keep_what_was_taken(autojump_clock):
     assert wood.leaves.left(rated().provider).requests is None
 
 
+async def test_a_rate_that_goes_while_a_call_runs_keeps_nothing_of_it(autojump_clock):
+    wood = Wood()
+    async with wood.leaves.hold(rated(requests=60, tokens=600)) as waited:
+        assert waited == 0.0
+        wood.leaves.leaf(rated())
+    assert wood.quiet()
+
+
 def test_bursts():
     assert requests_rate(Rates(requests=500)).burst == 84
     assert requests_rate(Rates(requests=0.5)).burst == 1

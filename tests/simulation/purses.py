@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from attrs import frozen
 
 from pipeline.accounts import Accounts
+from pipeline.state.budget import micro
 from pipeline.values.callers import Caller, CallerLimits
 from pipeline.values.exchange import Record
-from stages.spending import micro
 
 A_MINUTE_S = 60.0
 

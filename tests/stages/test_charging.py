@@ -110,6 +110,15 @@ async def test_a_bug_gives_all_back(autojump_clock, env):
     assert env.accounts.charged(WEB, env.now()).requests.left == 100
 
 
+async def test_a_bug_in_who_is_told_gives_all_back(autojump_clock, env):
+    def deaf(fact):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await charging(env)(answered)(exchange(caller=WEB), Wire(Ear().emit, deaf))
+    assert env.accounts.of(WEB).running == 0
+
+
 @pytest.mark.parametrize(("began", "left"), [(False, 100), (True, 99)])
 async def test_who_leaves_gives_back_what_he_did_not_use(autojump_clock, env, began, left):
     async def service(exchange, wire):

@@ -14,6 +14,7 @@ from pipeline.values.messages import Sampling
 from pipeline.values.problems import Kind, Problem
 from pipeline.values.sizes import input_tokens
 from pipeline.values.targets import Price
+from stages.attempt import Attempt
 from stages.call import Call
 from stages.moves import CallOptions
 from tests.kit import Ear, Stand, exchange, request, target
@@ -198,3 +199,23 @@ async def test_a_strict_client_rather_gets_nothing_than_a_shorter_answer(autojum
 async def test_a_budget_is_asked_of_none_who_has_none(autojump_clock):
     found, spent = await paid({"a": WHOLE}, 5000, {"a": None}, caller=Caller(key="free"))
     assert (found.began, spent) == (["a/m"], 0)
+
+
+@pytest.mark.parametrize(
+    ("broken", "spent"),
+    [
+        pytest.param("_beginning", 0, id="before the call, which costs nothing"),
+        pytest.param("_took", MOST, id="after it, and it costs what was set aside for it"),
+    ],
+)
+async def test_a_bug_leaves_nothing_set_aside(autojump_clock, monkeypatch, broken, spent):
+    def bug(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Attempt, broken, bug)
+    env, caller = Stand({"a": WHOLE}).env, key(10_000)
+    asked = exchange(trio.current_time(), request=ASKED, caller=caller)
+    with pytest.raises(ZeroDivisionError):
+        await Call(asked, planned({"a": ()}, {}), Ear().wire, CallOptions(), env).carry_out()
+    budget = env.accounts.of(caller).budget
+    assert (budget.reserved, budget.spent) == (0, spent)

@@ -153,3 +153,7 @@ def test_usage(told, asks, size, usage):
 def test_an_answer_whose_price_is_not_known_is_not_free():
     assert cost_of(target((2.0, None)), Usage(100, 5)) is None
     assert cost_of(target((2.0, None)), Usage(100)) == 0.0002
+
+
+def test_who_tells_more_cached_than_given_pays_nobody():
+    assert cost_of(target((3.0, 15.0, 0.3)), Usage(10, 0, 1000)) == pytest.approx(10 * 0.3 / 1e6)

@@ -55,6 +55,7 @@ def test_when_to_come_again(headers, message, expected):
         ("soon", None),
         ("6m 0s", None),
         ("-1s", None),
+        (f"{'9' * 400}s", None),
         ("٣s", None),
     ],
 )

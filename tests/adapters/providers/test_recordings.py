@@ -298,7 +298,7 @@ QUOTAS = {
     "openai.chat-json-001": (499, 199227, 0.12, 0.231),
     "openai.chat-json-008": (9999, 199986, 8.64, 0.004),
     "openai.chat-json-005": (29999, 149999222, 0.002, 0.0),
-    "openai.chat-json-006": None,
+    "openai.chat-json-006": (None, None, None, None),  # there are headers, and none can be read
     "openai.chat-json-002": None,
 }
 
@@ -309,3 +309,4 @@ def test_quota_is_read_off_the_headers(found):
     told = seen and (seen.requests, seen.tokens, seen.requests_reset_s, seen.tokens_reset_s)
     assert told == QUOTAS[found.id]
     assert seen is None or (seen.target, seen.at) == ("p/m", 7.0)
+    assert seen is None or seen.readable == (told != (None, None, None, None)) == (seen.unread == 0)

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from itertools import count
 
 import pytest
 from attrs import evolve
@@ -122,6 +123,37 @@ def test_a_class_keeps_its_part_of_a_full_queue():
     _, entered = enqueue(queue, item(90, CRITICAL, "k90"), 0.0, rules)
     assert isinstance(entered, Refused)
     assert len(queue.lines[LOW].arrivals) == 2
+
+
+def test_a_class_that_has_less_than_its_part_of_a_full_queue_takes_it_from_who_has_more():
+    """Else those who flood would fill each place that becomes free, and the lowest would never even wait."""
+    rules = QueueRules(46)
+    queue = filled([item(n, CRITICAL, f"k{n}") for n in range(46)], rules)
+    for ticket in (46, 47):
+        queue, entered = enqueue(queue, item(ticket, LOW, f"k{ticket}"), 0.0, rules)
+        assert isinstance(entered, Displaced)
+        assert entered.victim.rank == CRITICAL
+    _, entered = enqueue(queue, item(48, LOW, "k48"), 0.0, rules)
+    assert isinstance(entered, Refused)
+
+
+def test_who_has_no_time_left_takes_nobodys_place():
+    rules = QueueRules(2)
+    queue = filled([item(0, LOW, "a"), item(1, LOW, "b")], rules)
+    _, entered = enqueue(queue, item(2, CRITICAL, "c", until=5.0), 5.0, rules)
+    assert isinstance(entered, Refused)
+
+
+@pytest.mark.parametrize("size", [10, 100])
+def test_the_lowest_class_has_its_share_however_fast_the_urgent_fill_the_queue(size):
+    rules, queue, tickets, low = QueueRules(size), EMPTY, count(), 0
+    for _ in range(1000):
+        for n in range(4):
+            one = item(next(tickets), CRITICAL if n < 3 else LOW, f"k{n}{next(tickets) % 50}")
+            queue, _ = enqueue(queue, one, 0.0, rules)
+        queue, served, _ = dequeue(queue, 0.0, rules)
+        low += served.rank == LOW
+    assert low >= 0.04 * 1000
 
 
 def paced(queue, a_second):
@@ -277,6 +309,8 @@ class Naive:
             return "share", None
         victim = None
         if len(self.items) >= self.rules.size:
+            if one.until <= now:
+                return "full", None
             held = Counter(i.key for i in self.items)
             greedy = [key for key, count in held.items() if count > most and key != one.key]
             if greedy:
@@ -287,7 +321,8 @@ class Naive:
                 victim = [i for i in pool if i.rank == lowest]
             else:
                 kept = [max(1, int(self.rules.size * weight / sum(WEIGHTS))) for weight in WEIGHTS]
-                ranks = [rank for rank in range(one.rank + 1, 4) if len(self.of(rank)) > kept[rank]]
+                first = 0 if len(self.of(one.rank)) < kept[one.rank] else one.rank + 1
+                ranks = [rank for rank in range(first, 4) if len(self.of(rank)) > kept[rank]]
                 if not ranks:
                     return "full", None
                 victim = [max(self.of(max(ranks)), key=lambda i: i.ticket)]
