@@ -51,7 +51,8 @@ class Assembled:
     """The house, put together but not yet alive: `application` answers once `living` is entered.
 
     `read`: reads the configuration again; None: it stays as it is. `heard` is told of each one that has come into force.
-    `now`: what newcomers meet. `leaving`: older arrangements, under which somebody is still served.
+    `now`: what newcomers meet. `leaving`: older arrangements, under which somebody is still served; `coming`: the one that
+    is being introduced.
     """
 
     kept: Kept
@@ -59,6 +60,7 @@ class Assembled:
     heard: Callable[[Config], None] = unheard
     now: Arrangement = field(init=False)
     leaving: list[Arrangement] = field(factory=list, init=False)
+    coming: Arrangement | None = field(default=None, init=False)
     _control: App = field(init=False)
     _watch: Watch = field(init=False)
     _seen: Stamps = field(factory=dict, init=False)
@@ -128,7 +130,7 @@ class Assembled:
         if same(before, later.config):
             return Reloaded((), later.needs_restart)
         try:
-            after = self._arranged(later.config)
+            after = self.coming = self._arranged(later.config)
             await self._introduced(after)
             self._succeed(after)
         except ConfigError as error:
@@ -137,6 +139,7 @@ class Assembled:
             log.exception("the configuration could not be put in force")
             return (unexpected(error),)
         finally:
+            self.coming = None
             self._forget_strangers()
         return Reloaded(changes(before, later.config), later.needs_restart)
 
@@ -183,7 +186,8 @@ class Assembled:
 
     def _arrangements(self) -> tuple[Arrangement, ...]:
         """All under which somebody is or will be served, the newest last."""
-        return (*self.leaving, *((self.now,) if hasattr(self, "now") else ()))
+        coming = () if self.coming is None else (self.coming,)
+        return (*self.leaving, *((self.now,) if hasattr(self, "now") else ()), *coming)
 
 
 def assembled(config: Config, read: Read | None = None, shares: int = 1) -> Assembled:

@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 from attrs import evolve, frozen
 
 from pipeline.config.faults import Path, dotted
-from pipeline.config.settings import Config, effective
+from pipeline.config.settings import Config, KeySettings, ServerSettings, effective
 from pipeline.values.secrets import Secret
 from pipeline.values.targets import Provider
 
-T = TypeVar("T")
+T = TypeVar("T", ServerSettings, KeySettings)
 
 # What a process cannot change about itself: where it listens, who shares the port, where its data is, and what it is for.
 LASTING = ("host", "port", "workers", "certfile", "keyfile", "data_dir", "environment", "reload")
@@ -39,7 +39,7 @@ def settled(wanted: Config, begun: Config) -> Settled:
 def _held(begun: T, wanted: T, names: tuple[str, ...]) -> tuple[T, list[str]]:
     """`wanted` with `names` as in `begun`, and those that it would have otherwise."""
     kept: dict[str, Any] = {name: getattr(begun, name) for name in names}
-    held: T = evolve(wanted, **kept)  # type: ignore[misc]
+    held: T = evolve(wanted, **kept)
     return held, [name for name, value in kept.items() if getattr(wanted, name) != value]
 
 

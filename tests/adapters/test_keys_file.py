@@ -195,7 +195,8 @@ def test_a_new_secret_for_the_same_key(file):
     ring = loaded(file, lambda: NOW + 30)
     assert id_of(new) == id_of(old)
     assert new != old
-    assert ring.recognised(old.encode()) == ring.recognised(new.encode()) != None  # noqa: E711
+    assert ring.recognised(new.encode()) is not None
+    assert ring.recognised(old.encode()) == ring.recognised(new.encode())
     assert loaded(file, lambda: NOW + 61).recognised(old.encode()) is None
 
 

@@ -18,7 +18,7 @@ async def test_one_that_works_too_long_in_one_go_is(nursery, caplog):
     nursery.start_soon(watch_lateness, overload)
     until = trio.current_time() + 3.5
     while not overload.late and trio.current_time() < until:
-        time.sleep(0.3)  # noqa: ASYNC251
+        time.sleep(0.3)  # noqa: ASYNC251  to hold up the loop is what is tested
         await trio.sleep(0.01)
     assert overload.late
     await trio.sleep(0.15)

@@ -16,7 +16,7 @@ from adapters.providers import CODECS
 from adapters.reload import Reloaded
 from adapters.simulator.demo import standard_scenario
 from adapters.simulator.transport import SimulatorTransport
-from commands import environment
+from commands import assembly, environment
 from commands.assembly import Assembled, assembled
 from pipeline.config import Config, ConfigError, Fault, Sources, resolve
 from pipeline.ports import Env
@@ -109,6 +109,32 @@ async def test_a_request_goes_on_under_what_it_began_with(paper, autojump_clock)
         assert house.leaving == []
         assert carrier not in house.now.env.transports.values()
         assert "a" not in house.kept.board.snapshot.providers
+
+
+async def test_what_is_about_to_come_into_force_keeps_what_it_has_taken_over(paper, monkeypatch, autojump_clock):
+    """Its forerunner leaves while it is introduced, and with that one nothing goes that both use."""
+    pauses, shut = [0.0, 2.0], []
+
+    async def introduced(*given):
+        await trio.sleep(pauses.pop(0))
+
+    async def aclose(self):
+        shut.append(self)
+
+    async with living(paper) as house:
+        monkeypatch.setattr(assembly, "first_round", introduced)
+        monkeypatch.setattr(SimulatorTransport, "aclose", aclose)
+        carrier = house.now.env.transports["a"]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(chat, house)
+            await trio.sleep(0.2)
+            await reloaded(house, paper, paper.config(providers=(B,)))
+            assert len(house.leaving) == 1
+            await reloaded(house, paper, paper.config(providers=(A, B)))
+        assert house.now.env.transports["a"] is carrier
+        assert shut == []
+        assert "a" in house.kept.board.snapshot.providers
+        assert (await chat(house)).status == 200
 
 
 async def test_those_who_wait_are_not_lost_when_the_limit_changes(paper, autojump_clock):
