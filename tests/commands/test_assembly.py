@@ -111,7 +111,9 @@ async def test_a_request_goes_on_under_what_it_began_with(paper, autojump_clock)
         assert "a" not in house.kept.board.snapshot.providers
 
 
-async def test_what_is_about_to_come_into_force_keeps_what_it_has_taken_over(paper, monkeypatch, autojump_clock):
+async def test_what_is_about_to_come_into_force_keeps_what_it_has_taken_over(
+    paper, monkeypatch, autojump_clock
+):
     """Its forerunner leaves while it is introduced, and with that one nothing goes that both use."""
     pauses, shut = [0.0, 2.0], []
 
